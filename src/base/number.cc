@@ -1,0 +1,37 @@
+// The one C++ file of src/base: std::to_chars and std::from_chars are the fastest exact converters
+// that Debian's toolchain ships. No exception can leave it: charconv does not throw.
+#include "base/number.h"
+
+#include <cerrno>
+#include <charconv>
+#include <cmath>
+#include <cstring>
+
+extern "C" size_t number_format(double v, char out[NUMBER_TEXT_MAX]) {
+        if (std::isnan(v)) {
+                std::memcpy(out, "NaN", 3);
+                return 3;
+        }
+        if (std::isinf(v)) {
+                std::memcpy(out, v > 0 ? "+Inf" : "-Inf", 4);
+                return 4;
+        }
+        auto r = std::to_chars(out, out + NUMBER_TEXT_MAX, v);
+        return static_cast<size_t>(r.ptr - out);
+}
+
+extern "C" int number_parse(const char *text, size_t n, double *ret_v) {
+        double v = 0;
+        // from_chars takes no '+', which "+Inf" and exponents' writers use; "+-1" is still no number.
+        if (n > 1 && text[0] == '+' && text[1] != '-') {
+                text++;
+                n--;
+        }
+        auto r = std::from_chars(text, text + n, v);
+        if (r.ec == std::errc::result_out_of_range)
+                return -ERANGE;
+        if (r.ec != std::errc() || r.ptr != text + n)
+                return -EINVAL;
+        *ret_v = v;
+        return 0;
+}

@@ -1,0 +1,22 @@
+/* Text of numbers: shortest round-trip formatting and bounded parsing (C++17 charconv behind C names).
+ * Independent of the locale. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define NUMBER_TEXT_MAX 32
+
+/* Writes the shortest text that reads back as v ("NaN", "+Inf", "-Inf" for the rest); returns its length. */
+size_t number_format(double v, char out[NUMBER_TEXT_MAX]);
+/* The whole of text[0..n) as a double (also "NaN", "Inf", "+Inf", any case):
+ * 0, -EINVAL (not a number, trailing bytes) or -ERANGE. */
+int number_parse(const char *text, size_t n, double *ret_v);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,112 @@
+#include "base/cleanup.h"
+#include "base/number.h"
+
+#include <float.h>
+#include <locale.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const char *format(double v, char out[NUMBER_TEXT_MAX + 1]) {
+        size_t n = number_format(v, out);
+        assert_true(n > 0 && n <= NUMBER_TEXT_MAX);
+        out[n] = '\0';
+        return out;
+}
+
+static int parse(const char *text, double *ret_v) {
+        return number_parse(text, strlen(text), ret_v);
+}
+
+static void formats_the_shortest_text(void **state) {
+        (void)state;
+        char out[NUMBER_TEXT_MAX + 1];
+        assert_string_equal(format(0.1, out), "0.1");
+        assert_string_equal(format(0.1 + 0.2, out), "0.30000000000000004");
+        assert_string_equal(format(-0.0, out), "-0");
+        assert_string_equal(format(1e22, out), "1e+22");
+        assert_string_equal(format(5e-324, out), "5e-324");
+        assert_string_equal(format(-DBL_MAX, out), "-1.7976931348623157e+308");
+        assert_string_equal(format(NAN, out), "NaN");
+        assert_string_equal(format(INFINITY, out), "+Inf");
+        assert_string_equal(format(-INFINITY, out), "-Inf");
+}
+
+static void reads_back_what_it_wrote(void **state) {
+        (void)state;
+        uint64_t bits = 0x9E3779B97F4A7C15u;
+        for (int i = 0; i < 20000; i++) {
+                bits = bits * 6364136223846793005u + 1442695040888963407u;
+                double v, back = 0;
+                memcpy(&v, &bits, sizeof v);
+                if (isnan(v))
+                        continue;
+                char out[NUMBER_TEXT_MAX + 1];
+                assert_int_equal(parse(format(v, out), &back), 0);
+                assert_memory_equal(&v, &back, sizeof v);
+        }
+        double v = 0;
+        assert_int_equal(parse("+Inf", &v), 0);
+        assert_true(isinf(v) && v > 0);
+        assert_int_equal(parse("-Inf", &v), 0);
+        assert_true(isinf(v) && v < 0);
+        assert_int_equal(parse("NaN", &v), 0);
+        assert_true(isnan(v));
+}
+
+static void refuses_what_is_no_number(void **state) {
+        (void)state;
+        static const char *const BAD[] = { "",  " 1", "1 ", "1,5",   "0x10", "1e",  "--1",       "+-1",      "++1",
+                                           "+", "-",  ".",  "1.2.3", "abc",  "1\n", "\x1b[31m1", "\xff\xfe", "1e+-3" };
+        for (size_t i = 0; i < ARRAY_LEN(BAD); i++) {
+                double v = 42;
+                if (parse(BAD[i], &v) != -EINVAL || v != 42)
+                        fail_msg("\"%s\" was taken for a number", BAD[i]);
+        }
+        double v = 42;
+        assert_int_equal(number_parse("1\0", 2, &v), -EINVAL);
+        assert_int_equal(number_parse(NULL, 0, &v), -EINVAL);
+        assert_true(v == 42);
+}
+
+static void says_what_is_out_of_range(void **state) {
+        (void)state;
+        double v = 42;
+        assert_int_equal(parse("1e999", &v), -ERANGE);
+        assert_int_equal(parse("-1e999", &v), -ERANGE);
+        char digits[1000];
+        memset(digits, '9', sizeof digits);
+        assert_int_equal(number_parse(digits, sizeof digits, &v), -ERANGE);
+        assert_true(v == 42);
+}
+
+static void stays_within_its_bytes(void **state) {
+        (void)state;
+        double v = 0;
+        assert_int_equal(number_parse("12345", 2, &v), 0);
+        assert_true(v == 12);
+}
+
+static void the_locale_does_not_matter(void **state) {
+        (void)state;
+        /* Where it is not installed nothing is shown, but nothing is lost either. */
+        (void)setlocale(LC_ALL, "de_DE.UTF-8");
+        char out[NUMBER_TEXT_MAX + 1];
+        double v = 0;
+        assert_string_equal(format(1.5, out), "1.5");
+        assert_int_equal(parse("1.5", &v), 0);
+        assert_true(v == 1.5);
+        (void)setlocale(LC_ALL, "C");
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(formats_the_shortest_text), cmocka_unit_test(reads_back_what_it_wrote),
+                cmocka_unit_test(refuses_what_is_no_number), cmocka_unit_test(says_what_is_out_of_range),
+                cmocka_unit_test(stays_within_its_bytes),    cmocka_unit_test(the_locale_does_not_matter),
+        };
+        return cmocka_run_group_tests_name("number", tests, NULL, NULL);
+}

@@ -1,0 +1,35 @@
+/* What the resources of src/api share. Private to src/api. */
+#pragma once
+
+#include "api/api.h"
+#include "export/attachment.h"
+
+#define JSON_TYPE "application/json; charset=utf-8"
+#define PLAIN_TYPE "text/plain; charset=utf-8"
+
+static inline MonoTime api_now(const ApiContext *c) {
+        return c->clock ? c->clock() : mono_now();
+}
+
+/* {"error": text} with a status. */
+void api_error(HttpResponse *response, int status, const char *text);
+
+/* Writing JSON: key("name") writes `"name":` with a comma before it when something stands there already. */
+void json_key(Buf *out, const char *key);
+/* Begins an element of an array. */
+void json_item(Buf *out);
+/* null for absent, NaN and infinities. */
+void json_number(Buf *out, double v);
+void json_field(Buf *out, const char *key, double v);
+void json_text(Buf *out, const char *key, const char *text); /* NULL: null */
+void json_bool(Buf *out, const char *key, bool v);
+
+/* One machine as the list has it. */
+void machine_summary(const ApiContext *c, const LatestEntity *e, Buf *out);
+/* "vm", "container", "service", "slice". */
+const char *machine_kind(const LatestEntity *e);
+
+void api_machines(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response);
+void api_machine(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response);
+void api_status(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response);
+void api_metrics(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response);

@@ -1,0 +1,59 @@
+/* What parallaxd is made of. main.c makes the parts in order and takes them down in reverse; each other
+ * file of this folder is one part. Everything runs on the loop's thread. */
+#pragma once
+
+#include "daemon/documents.h"
+#include "daemon/options.h"
+#include "daemon/sensor_link.h"
+#include "export/self_stats.h"
+#include "net/http_server.h"
+#include "rt/settings.h"
+
+#define DAEMON_USER "parallax"
+
+/* One address that answers HTTP. */
+typedef struct Front {
+        struct Daemon *daemon;
+        char *address;
+        char *metrics; /* as ListenerSettings */
+        bool loopback; /* or the Unix socket */
+        HttpListener *listener;
+} Front;
+
+typedef struct Daemon {
+        DaemonOptions options;
+        Settings *settings;
+        char *host_name;
+        Loop *loop;
+        Latest latest;
+        Documents documents;
+        SensorLink *sensor;
+        LoopTimer *forget; /* runs while there is no sensor: then values are too old to keep */
+        Front **fronts;
+        size_t n_fronts;
+        Front *socket; /* RUNTIME_DIR/api.sock */
+        SelfStats self;
+        HttpServerStats closed_fronts; /* counters of listeners that a reload closed */
+        LoopSignal *sigterm, *sigint, *sighup;
+        LoopTimer *watchdog;
+        MonoTime started;
+        WallTime started_wall;
+} Daemon;
+
+/* intake.c: the table, what fills it, and the tiers that go back. */
+int intake_open(Daemon *d) MUST_USE;
+void intake_close(Daemon *d);
+/* Decides every domain's tier anew. */
+void intake_apply_policies(Daemon *d);
+
+/* serve.c: the listeners. */
+int serve_open(Daemon *d) MUST_USE;
+void serve_close(Daemon *d);
+/* The listeners of `next` instead of those in force; on an error nothing changed. */
+int serve_replace(Daemon *d, const Settings *next) MUST_USE;
+
+/* reload.c: settings from the file and the command line. */
+int settings_read(const DaemonOptions *o, Settings **ret_settings) MUST_USE;
+void reload(Daemon *d);
+void apply_log(const Settings *s);
+char *host_name_of(const Settings *s);

@@ -1,0 +1,495 @@
+/* libmicrohttpd in its external mode: it has an epoll descriptor, which our loop watches, and a timeout, for
+ * which there is one timer. We accept connections ourselves and hand them over, so that what is over the
+ * limits is closed and counted here, and we keep a deadline for each connection, since libmicrohttpd's own
+ * starts anew with every byte and a client that sends one in a while would never be late. */
+#include "net/http_server.h"
+
+#include "net/gzip.h"
+#include "net/http_socket.h"
+#include "rt/log.h"
+
+#include <assert.h>
+#include <microhttpd.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#define CONNECTIONS_MAX 512u
+#define CONNECTIONS_PER_ADDRESS 64u
+#define HEADER_MAX ((size_t)32 << 10)
+/* A request's own share of memory; more than the header, as libmicrohttpd keeps its tables there too. Over
+ * 32 KiB it comes from mmap(), so that a connection that sends little costs little. */
+#define CONNECTION_MEMORY ((size_t)44 << 10)
+#define UPLOAD_MAX ((size_t)64 << 10)
+#define BODY_MAX ((size_t)64 << 20)
+#define COMPRESS_FROM 1024u
+#define HEADER_SECONDS 10
+#define IDLE_SECONDS 60
+#define RESPONSE_SECONDS 60
+#define CLOSE_PATIENCE MILLISECONDS(500)
+#define ACCEPT_BURST 64
+
+typedef struct Connection Connection;
+struct Connection {
+        Connection *next, **link; /* link points to what points to us */
+        int fd;
+        bool busy;                /* a request's header is complete, its answer is not sent */
+        uint8_t address[16];      /* of the peer; all zero for a Unix socket */
+        size_t uploaded;
+        MonoTime deadline;
+};
+
+struct HttpListener {
+        Loop *loop;
+        int fd;
+        HttpAddress address;
+        struct stat file; /* of the Unix socket, to remove ours only */
+        HttpHandler handler;
+        void *context;
+        struct MHD_Daemon *daemon;
+        int epoll_fd; /* the daemon's */
+        LoopFd *accept_watch, *daemon_watch;
+        LoopTimer *timer;
+        bool accepting; /* false while descriptors ran out */
+        bool running;   /* inside the daemon */
+        Connection *connections;
+        unsigned n_connections;
+        HttpServerStats stats;
+};
+
+/* ---- connections ---- */
+
+static void set_deadline(Connection *c, int seconds) {
+        c->deadline = mono_add(mono_now(), SECONDS(seconds));
+}
+
+static void peer_address(const struct sockaddr *sa, uint8_t ret_address[16]) {
+        memset(ret_address, 0, 16);
+        if (sa && sa->sa_family == AF_INET) {
+                ret_address[10] = ret_address[11] = 0xFF; /* as a mapped v6 address: one form for both */
+                memcpy(ret_address + 12, &((const struct sockaddr_in *)(const void *)sa)->sin_addr, 4);
+        } else if (sa && sa->sa_family == AF_INET6) {
+                memcpy(ret_address, &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr, 16);
+        }
+}
+
+static bool has_room(const HttpListener *l, const struct sockaddr *sa) {
+        if (l->n_connections >= CONNECTIONS_MAX)
+                return false;
+        if (sa->sa_family == AF_UNIX)
+                return true;
+        uint8_t address[16];
+        unsigned same = 0;
+        peer_address(sa, address);
+        for (const Connection *c = l->connections; c; c = c->next)
+                same += memcmp(c->address, address, sizeof address) == 0;
+        return same < CONNECTIONS_PER_ADDRESS;
+}
+
+static Connection *connection_of(struct MHD_Connection *mhd) {
+        const union MHD_ConnectionInfo *i = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+        return i ? i->socket_context : NULL;
+}
+
+static Connection *connection_new(HttpListener *l, struct MHD_Connection *mhd) {
+        const union MHD_ConnectionInfo *fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+        const union MHD_ConnectionInfo *sa = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+        Connection *c = calloc(1, sizeof *c);
+        if (!c)
+                return NULL;
+        c->fd = fd ? fd->connect_fd : -1;
+        peer_address(sa ? sa->client_addr : NULL, c->address);
+        set_deadline(c, HEADER_SECONDS);
+        c->next = l->connections;
+        c->link = &l->connections;
+        if (c->next)
+                c->next->link = &c->next;
+        l->connections = c;
+        l->n_connections++;
+        l->stats.connections++;
+        return c;
+}
+
+static void connection_free(HttpListener *l, Connection *c) {
+        *c->link = c->next;
+        if (c->next)
+                c->next->link = c->link;
+        l->n_connections--;
+        free(c);
+}
+
+static void on_connection(void *context, struct MHD_Connection *mhd, void **socket_context,
+                          enum MHD_ConnectionNotificationCode code) {
+        HttpListener *l = context;
+        if (code == MHD_CONNECTION_NOTIFY_STARTED)
+                *socket_context = connection_new(l, mhd);
+        else if (*socket_context)
+                connection_free(l, *socket_context);
+}
+
+/* Ends those that are too late. The daemon sees an end of file and does the rest. */
+static void drop_late(HttpListener *l) {
+        MonoTime now = mono_now();
+        for (Connection *c = l->connections; c; c = c->next) {
+                if (now.ns < c->deadline.ns)
+                        continue;
+                (void)shutdown(c->fd, SHUT_RDWR);
+                set_deadline(c, IDLE_SECONDS); /* not again at once */
+        }
+}
+
+/* ---- requests ---- */
+
+const char *http_query(const HttpRequest *r, const char *name) {
+        return MHD_lookup_connection_value((struct MHD_Connection *)(uintptr_t)r->connection, MHD_GET_ARGUMENT_KIND, name);
+}
+
+static void response_deinit(HttpResponse *r) {
+        buf_deinit(&r->body);
+}
+
+static void mhd_response_free(struct MHD_Response **r) {
+        if (*r)
+                MHD_destroy_response(*r);
+}
+
+/* Replaces whatever the answer was by a line of text. */
+static void set_error(HttpResponse *r, int status, const char *text) {
+        buf_deinit(&r->body);
+        *r = (HttpResponse){ .status = status, .content_type = "text/plain; charset=utf-8", .body = BUF_WITH_LIMIT(BODY_MAX) };
+        buf_put_str(&r->body, text);
+}
+
+/* The body goes over to libmicrohttpd, which frees it. */
+static struct MHD_Response *take_body(Buf *body) {
+        if (body->len == 0)
+                return MHD_create_response_from_buffer(0, (void *)(uintptr_t)"", MHD_RESPMEM_PERSISTENT);
+        struct MHD_Response *r = MHD_create_response_from_buffer_with_free_callback(body->len, body->data, free);
+        if (r)
+                *body = BUF_NULL;
+        return r;
+}
+
+/* Whether the body is compressed now. Without memory it goes out as it is. */
+static bool compress(Buf *body, const char *accept_encoding) {
+        CLEANUP(buf_deinit) Buf shorter = BUF_NULL;
+        if (body->len <= COMPRESS_FROM || !gzip_accepted(accept_encoding) || gzip_compress(body, &shorter) <= 0)
+                return false;
+        Buf longer = *body;
+        *body = shorter;
+        shorter = longer;
+        return true;
+}
+
+static bool put_header(struct MHD_Response *r, const char *name, const char *value) {
+        return MHD_add_response_header(r, name, value) == MHD_YES;
+}
+
+static bool put_headers(struct MHD_Response *mhd, const HttpResponse *r, bool may_compress, bool compressed) {
+        return (!r->content_type || put_header(mhd, "Content-Type", r->content_type)) &&
+               (!r->extra_name || put_header(mhd, r->extra_name, r->extra_value)) &&
+               (!may_compress || put_header(mhd, "Vary", "Accept-Encoding")) &&
+               (!compressed || put_header(mhd, "Content-Encoding", "gzip")) && put_header(mhd, "X-Content-Type-Options", "nosniff");
+}
+
+static enum MHD_Result queue(HttpListener *l, struct MHD_Connection *mhd, HttpResponse *r, bool close) {
+        if (buf_error(&r->body))
+                set_error(r, MHD_HTTP_INTERNAL_SERVER_ERROR, "the answer is too large, or there is no memory for it\n");
+        assert(r->status >= 200 && r->status < 600);
+        bool may_compress = r->body.len > COMPRESS_FROM;
+        bool compressed = compress(&r->body, MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Accept-Encoding"));
+        CLEANUP(mhd_response_free) struct MHD_Response *response = take_body(&r->body);
+        if (!response || !put_headers(response, r, may_compress, compressed))
+                return MHD_NO;
+        if (close && !put_header(response, "Connection", "close"))
+                return MHD_NO;
+        l->stats.requests++;
+        l->stats.by_status[r->status / 100]++;
+        return MHD_queue_response(mhd, (unsigned)r->status, response);
+}
+
+static enum MHD_Result answer_error(HttpListener *l, struct MHD_Connection *mhd, int status, const char *text) {
+        CLEANUP(response_deinit) HttpResponse r = { 0 };
+        set_error(&r, status, text);
+        if (status == MHD_HTTP_METHOD_NOT_ALLOWED) {
+                r.extra_name = "Allow";
+                r.extra_value = "GET, HEAD";
+        }
+        return queue(l, mhd, &r, true);
+}
+
+static enum MHD_Result answer(HttpListener *l, struct MHD_Connection *mhd, const char *url, const char *method) {
+        const char *accept = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Accept");
+        HttpRequest request = {
+                .method = method,
+                .path = url,
+                .accept = accept ? accept : "",
+                .local = l->address.loopback,
+                .connection = mhd,
+        };
+        CLEANUP(response_deinit) HttpResponse r = {
+                .status = MHD_HTTP_OK,
+                .content_type = "text/plain; charset=utf-8",
+                .body = BUF_WITH_LIMIT(BODY_MAX),
+        };
+        l->handler(l->context, &request, &r);
+        return queue(l, mhd, &r, false);
+}
+
+/* The header is complete: refuse what can be refused before anything else is read. */
+static enum MHD_Result begin_request(HttpListener *l, struct MHD_Connection *mhd, Connection *c, const char *method) {
+        c->busy = true;
+        c->uploaded = 0;
+        set_deadline(c, RESPONSE_SECONDS);
+        const union MHD_ConnectionInfo *i = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+        if (i && i->header_size > HEADER_MAX)
+                return answer_error(l, mhd, MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE, "the header is longer than 32 KiB\n");
+        if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
+                return answer_error(l, mhd, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD are served here\n");
+        return MHD_YES;
+}
+
+static enum MHD_Result on_request(void *context, struct MHD_Connection *mhd, const char *url, const char *method,
+                                  const char *version, const char *upload, size_t *upload_size, void **request_context) {
+        (void)version;
+        (void)upload;
+        HttpListener *l = context;
+        Connection *c = connection_of(mhd);
+        if (!c)
+                return MHD_NO;
+        if (!*request_context) {
+                *request_context = c;
+                return begin_request(l, mhd, c, method);
+        }
+        if (*upload_size > 0) {
+                /* A GET may carry a body, which means nothing. */
+                c->uploaded += *upload_size;
+                *upload_size = 0;
+                return c->uploaded <= UPLOAD_MAX ? MHD_YES : MHD_NO;
+        }
+        return answer(l, mhd, url, method);
+}
+
+/* The first line is there: from now on the header has its time. Returns the request's context, none yet. */
+static void *on_request_line(void *context, const char *uri, struct MHD_Connection *mhd) {
+        (void)context;
+        (void)uri;
+        Connection *c = connection_of(mhd);
+        MonoTime latest = mono_add(mono_now(), SECONDS(HEADER_SECONDS));
+        if (c && latest.ns < c->deadline.ns)
+                c->deadline = latest;
+        return NULL;
+}
+
+static void on_completed(void *context, struct MHD_Connection *mhd, void **request_context,
+                         enum MHD_RequestTerminationCode code) {
+        (void)context;
+        (void)request_context;
+        (void)code;
+        Connection *c = connection_of(mhd);
+        if (!c)
+                return;
+        c->busy = false;
+        set_deadline(c, IDLE_SECONDS);
+}
+
+static void on_log(void *context, const char *fmt, va_list ap) PRINTF_LIKE(2, 0);
+static void on_log(void *context, const char *fmt, va_list ap) {
+        (void)context;
+        char text[512];
+        (void)vsnprintf(text, sizeof text, fmt, ap);
+        text[strcspn(text, "\r\n")] = '\0';
+        LOG_LIMITED(LOG_DEBUG, "http.library", fmt, LOG_S("text", text));
+}
+
+/* ---- the loop ---- */
+
+/* The next time at which something must be looked at without an event: -1 = never. */
+static int64_t next_wakeup_ms(const HttpListener *l) {
+        MHD_UNSIGNED_LONG_LONG ms;
+        int64_t next = MHD_get_timeout(l->daemon, &ms) == MHD_YES ? (int64_t)(ms < 60000 ? ms : 60000) : -1;
+        if (!l->accepting && (next < 0 || next > 100))
+                next = 100;
+        MonoTime now = mono_now();
+        for (const Connection *c = l->connections; c; c = c->next) {
+                int64_t left = c->deadline.ns > now.ns ? (c->deadline.ns - now.ns) / NS_PER_MS + 1 : 0;
+                if (next < 0 || left < next)
+                        next = left;
+        }
+        return next;
+}
+
+static void run_daemon(HttpListener *l) {
+        l->running = true;
+        (void)MHD_run(l->daemon);
+        l->running = false;
+}
+
+static void run(HttpListener *l) {
+        run_daemon(l);
+        int64_t ms = next_wakeup_ms(l);
+        if (ms >= 0)
+                loop_timer_again(l->timer, MILLISECONDS(ms), (Duration){ 0 });
+}
+
+static void on_daemon(void *context, int events) {
+        (void)events;
+        run(context);
+}
+
+static void set_accepting(HttpListener *l, bool on) {
+        /* Level-triggered: a socket that cannot be accepted from would be reported again and again. */
+        if (loop_fd_events(l->accept_watch, on ? LOOP_READ : 0) == 0)
+                l->accepting = on;
+}
+
+static void on_timer(void *context) {
+        HttpListener *l = context;
+        if (!l->accepting)
+                set_accepting(l, true);
+        drop_late(l);
+        run(l);
+}
+
+/* Takes one connection; false when there is none. */
+static bool accept_one(HttpListener *l) {
+        struct sockaddr_storage sa = { 0 };
+        socklen_t len = sizeof sa;
+        CLEANUP_FD int fd = accept4(l->fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) {
+                if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+                        set_accepting(l, false);
+                return errno == ECONNABORTED || errno == EINTR;
+        }
+        if (!has_room(l, (struct sockaddr *)&sa)) {
+                l->stats.refused++;
+                return true;
+        }
+        /* On failure it has closed the descriptor. */
+        l->running = true;
+        if (MHD_add_connection(l->daemon, TAKE_FD(fd), (struct sockaddr *)&sa, len) != MHD_YES)
+                l->stats.refused++;
+        l->running = false;
+        return true;
+}
+
+static void on_accept(void *context, int events) {
+        (void)events;
+        HttpListener *l = context;
+        for (int i = 0; i < ACCEPT_BURST && accept_one(l); i++)
+                ;
+        run(l);
+}
+
+/* ---- opening and closing ---- */
+
+static int start_daemon(HttpListener *l) {
+        l->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, l,
+                                     MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+                                     MHD_OPTION_NOTIFY_CONNECTION, on_connection, l,
+                                     MHD_OPTION_NOTIFY_COMPLETED, on_completed, l,
+                                     MHD_OPTION_URI_LOG_CALLBACK, on_request_line, l,
+                                     MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
+                                     MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY,
+                                     MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
+                                     MHD_OPTION_STRICT_FOR_CLIENT, 1,
+                                     MHD_OPTION_END);
+        if (!l->daemon)
+                return errno ? -errno : -ENOMEM;
+        const union MHD_DaemonInfo *i = MHD_get_daemon_info(l->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+        l->epoll_fd = i ? i->epoll_fd : -1;
+        return l->epoll_fd >= 0 ? 0 : -ENOTSUP;
+}
+
+static int start(HttpListener *l, const char *address) {
+        int r = http_address_parse(address, &l->address);
+        if (r == 0)
+                r = http_socket_listen(&l->address, &l->fd);
+        if (r == 0 && address[0] == '/' && lstat(address, &l->file) < 0)
+                r = -errno;
+        if (r == 0)
+                r = start_daemon(l);
+        if (r == 0)
+                r = loop_timer(l->loop, SECONDS(1), (Duration){ 0 }, on_timer, l, &l->timer);
+        if (r == 0)
+                r = loop_fd(l->loop, l->epoll_fd, LOOP_READ, on_daemon, l, &l->daemon_watch);
+        if (r == 0)
+                r = loop_fd(l->loop, l->fd, LOOP_READ, on_accept, l, &l->accept_watch);
+        return r;
+}
+
+int http_listen(Loop *loop, const char *address, HttpHandler handler, void *context, HttpListener **ret_listener) {
+        HttpListener *l = calloc(1, sizeof *l);
+        if (!l)
+                return -ENOMEM;
+        *l = (HttpListener){ .loop = loop, .fd = -1, .epoll_fd = -1, .handler = handler, .context = context, .accepting = true };
+        int r = start(l, address);
+        if (r < 0)
+                l = http_listener_close(l);
+        else
+                *ret_listener = l;
+        return r;
+}
+
+static bool is_busy(const HttpListener *l) {
+        for (const Connection *c = l->connections; c; c = c->next)
+                if (c->busy)
+                        return true;
+        return false;
+}
+
+/* Answers that are under way get a moment to be read; nothing new begins meanwhile but what the same
+ * connections ask for. */
+static void finish_answers(HttpListener *l) {
+        MonoTime end = mono_add(mono_now(), CLOSE_PATIENCE);
+        while (is_busy(l) && mono_now().ns < end.ns) {
+                struct pollfd p = { .fd = l->epoll_fd, .events = POLLIN };
+                (void)poll(&p, 1, 20);
+                run_daemon(l);
+        }
+}
+
+static void remove_socket_file(const HttpListener *l) {
+        struct stat st;
+        const char *path = ((const struct sockaddr_un *)&l->address.sa)->sun_path;
+        if (l->address.sa.ss_family != AF_UNIX || l->file.st_ino == 0)
+                return;
+        if (lstat(path, &st) == 0 && st.st_ino == l->file.st_ino && st.st_dev == l->file.st_dev)
+                (void)unlink(path);
+}
+
+HttpListener *http_listener_close(HttpListener *l) {
+        if (!l)
+                return NULL;
+        assert(!l->running); /* not from inside a handler */
+        l->accept_watch = loop_fd_stop(l->accept_watch);
+        l->daemon_watch = loop_fd_stop(l->daemon_watch);
+        l->timer = loop_timer_stop(l->timer);
+        remove_socket_file(l);
+        if (l->fd >= 0)
+                (void)close(l->fd);
+        if (l->daemon) {
+                finish_answers(l);
+                MHD_stop_daemon(l->daemon);
+        }
+        assert(!l->connections);
+        free(l);
+        return NULL;
+}
+
+int http_listener_port(const HttpListener *l) {
+        struct sockaddr_storage sa = { 0 };
+        socklen_t len = sizeof sa;
+        if (getsockname(l->fd, (struct sockaddr *)&sa, &len) < 0)
+                return 0;
+        if (sa.ss_family == AF_INET)
+                return ntohs(((struct sockaddr_in *)&sa)->sin_port);
+        return sa.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)&sa)->sin6_port) : 0;
+}
+
+const HttpServerStats *http_listener_stats(const HttpListener *l) {
+        return &l->stats;
+}

@@ -65,6 +65,7 @@ int main(int argc, char **argv) {
                         return 1;
         double discovered = cpu_us() - start;
         (void)printf("domains %zu\nlook_cpu_us_per_domain %.2f\ndiscover_cpu_us %.1f\ndescriptors_per_domain %.1f\n", n,
-                     looked / (double)rounds / (double)n, discovered / 100, (double)qemu_counts(q).descriptors / (double)n);
+                     looked / (double)rounds / (double)n, discovered / 100,
+                     (double)qemu_counts(q).descriptors / (double)n);
         return 0;
 }

@@ -43,9 +43,17 @@ static void seed_commands(FrameWriter *w) {
 }
 
 static void seed_entities(FrameWriter *w) {
-        frame_put_entity(w, &(EntityInfo){ .key = key_of(ENTITY_DOMAIN), .pid = 42, .started_ns = 1, .name = "web", .name_len = 3 });
-        frame_put_entity(w, &(EntityInfo){ .key = key_of(ENTITY_CONTAINER), .engine = ENGINE_DOCKER, .name = "db", .name_len = 2,
-                                           .path = "/docker/4f", .path_len = 10, .ident = "4f", .ident_len = 2 });
+        frame_put_entity(
+                w, &(EntityInfo){
+                           .key = key_of(ENTITY_DOMAIN), .pid = 42, .started_ns = 1, .name = "web", .name_len = 3 });
+        frame_put_entity(w, &(EntityInfo){ .key = key_of(ENTITY_CONTAINER),
+                                           .engine = ENGINE_DOCKER,
+                                           .name = "db",
+                                           .name_len = 2,
+                                           .path = "/docker/4f",
+                                           .path_len = 10,
+                                           .ident = "4f",
+                                           .ident_len = 2 });
         frame_put_group_gone(w, key_of(ENTITY_CONTAINER), GROUP_CTR_PSI);
         frame_put_gone(w, key_of(ENTITY_DOMAIN));
 }

@@ -61,7 +61,7 @@ static void hand_over(const Daemon *d, const struct passwd *pw) {
 }
 
 static int privileges_drop(const Daemon *d) {
-        SandboxPlan plan = { .role = getenv("PARALLAX_NO_SECCOMP") ? SANDBOX_NO_FILTER : SANDBOX_DAEMON };
+        SandboxPlan plan = { .role = d->options.no_seccomp ? SANDBOX_NO_FILTER : SANDBOX_DAEMON };
         SandboxReport report = { 0 };
         const struct passwd *pw = geteuid() == 0 ? getpwnam(DAEMON_USER) : NULL;
         if (pw) {

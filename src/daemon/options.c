@@ -5,7 +5,7 @@
 
 #define DEFAULT_CONFIG "/etc/parallax/parallax.yaml"
 
-enum { OPT_CHECK_CONFIG = 256, OPT_RUNTIME_DIR, OPT_LOG_LEVEL };
+enum { OPT_CHECK_CONFIG = 256, OPT_RUNTIME_DIR, OPT_LOG_LEVEL, OPT_NO_SECCOMP };
 
 static const struct option LONG[] = {
         { "config", required_argument, NULL, 'c' },
@@ -13,6 +13,7 @@ static const struct option LONG[] = {
         { "listen", required_argument, NULL, 'l' },
         { "runtime-dir", required_argument, NULL, OPT_RUNTIME_DIR },
         { "log-level", required_argument, NULL, OPT_LOG_LEVEL },
+        { "no-seccomp", no_argument, NULL, OPT_NO_SECCOMP },
         { "version", no_argument, NULL, 'V' },
         { "help", no_argument, NULL, 'h' },
         { 0 },
@@ -28,6 +29,7 @@ void daemon_help(FILE *out) {
               "                           METRICS: all, libvirt, node, container or self\n"
               "      --runtime-dir DIR    directory of sensor.sock and api.sock\n"
               "      --log-level LEVEL    error, warn, notice, info or debug\n"
+              "      --no-seccomp         do not filter system calls (for debuggers and sanitizers)\n"
               "  -V, --version            print the version and exit\n"
               "  -h, --help               print this help and exit\n\n"
               "SIGHUP reads the file again; a bad file leaves the old settings in force.\n"
@@ -71,6 +73,9 @@ static DaemonVerb take_option(DaemonOptions *o, int c) {
         case OPT_LOG_LEVEL:
                 o->log_level = optarg;
                 return level_known(optarg) ? o->verb : usage_error("--log-level wants error, warn, notice, info or debug, not ", optarg);
+        case OPT_NO_SECCOMP:
+                o->no_seccomp = true;
+                return o->verb;
         case 'V':
                 return DAEMON_VERSION;
         case 'h':

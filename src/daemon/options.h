@@ -14,6 +14,7 @@ typedef struct DaemonOptions {
         const char *listen[OPTIONS_MAX_LISTEN]; /* "ADDRESS" or "ADDRESS=METRICS"; override the file's */
         size_t n_listen;
         const char *runtime_dir, *log_level; /* NULL: the file's */
+        bool no_seccomp;
 } DaemonOptions;
 
 /* Borrows from argv. A usage error is printed to standard error. */

@@ -41,7 +41,8 @@ static void end_connection(SensorLink *l) {
 
 static void on_closed(void *context, int error) {
         SensorLink *l = context;
-        LOG(LOG_WARN, "sensor.disconnected", LOG_E("reason", error));
+        /* One that never greeted may be a second parallaxd that looks whether we are there. */
+        LOG(l->greeted ? LOG_WARN : LOG_DEBUG, "sensor.disconnected", LOG_E("reason", error));
         end_connection(l);
 }
 

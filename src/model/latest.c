@@ -392,7 +392,11 @@ static void on_group_gone(Sink *s, EntityKey key, GroupId group) {
 
 void latest_init(Latest *l, size_t max_entities) {
         *l = (Latest){
-                .sink = { .batch = on_batch, .entity = on_entity, .gone = on_gone, .group_gone = on_group_gone, .blob = on_blob },
+                .sink = { .batch = on_batch,
+                          .entity = on_entity,
+                          .gone = on_gone,
+                          .group_gone = on_group_gone,
+                          .blob = on_blob },
                 .max_entities = max_entities,
         };
 }

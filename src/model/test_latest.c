@@ -175,7 +175,8 @@ static void rows_that_change(void **state) {
         assert_true(latest_rate_sum(e, M_DOM_VCPU_TIME) == 2);
         assert_true(value_is_absent(latest_rate_sum(e, M_DOM_VCPU_WAIT)));
         look_rows(&l, DOMAIN, 12, "012", 2e9); /* one more */
-        assert_true(latest_group(e, GROUP_DOM_VCPU)->n_rows == 3 && latest_group(e, GROUP_DOM_VCPU)->before_mono.ns == 0);
+        assert_true(latest_group(e, GROUP_DOM_VCPU)->n_rows == 3 &&
+                    latest_group(e, GROUP_DOM_VCPU)->before_mono.ns == 0);
         assert_true(value_is_absent(latest_rate_sum(e, M_DOM_VCPU_TIME)));
         look_rows(&l, DOMAIN, 13, "013", 3e9); /* as many, another one */
         assert_true(value_is_absent(latest_rate(e, M_DOM_VCPU_TIME, 0)));
@@ -283,8 +284,14 @@ static void texts_from_outside(void **state) {
         (void)state;
         CLEANUP(latest_deinit) Latest l;
         latest_init(&l, 10);
-        EntityInfo info = { .key = key_number(ENTITY_CONTAINER, 1), .engine = ENGINE_DOCKER, .started_ns = 7, .name = "a\0b",
-                            .name_len = 3, .path = "/docker/x", .path_len = 7, .ident = NULL };
+        EntityInfo info = { .key = key_number(ENTITY_CONTAINER, 1),
+                            .engine = ENGINE_DOCKER,
+                            .started_ns = 7,
+                            .name = "a\0b",
+                            .name_len = 3,
+                            .path = "/docker/x",
+                            .path_len = 7,
+                            .ident = NULL };
         sink_entity(&l.sink, &info);
         LatestEntity *e = latest_find(&l, &info.key);
         assert_string_equal(e->name, "a");
@@ -372,7 +379,8 @@ static void cost_of_a_round(void **state) {
         for (int round = 0; round < ROUNDS; round++) {
                 for (unsigned i = 0; i < 200 * ARRAY_LEN(LOOKS); i++) {
                         GroupId g = LOOKS[i % ARRAY_LEN(LOOKS)];
-                        batch_begin(&b, key_number(ENTITY_DOMAIN, i / ARRAY_LEN(LOOKS)), g, (WallTime){ 1 }, (MonoTime){ round + 1 });
+                        batch_begin(&b, key_number(ENTITY_DOMAIN, i / ARRAY_LEN(LOOKS)), g, (WallTime){ 1 },
+                                    (MonoTime){ round + 1 });
                         if (GROUPS[g].n_keys)
                                 batch_row1(&b, "0", 1);
                         else

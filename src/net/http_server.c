@@ -144,7 +144,8 @@ static void drop_late(HttpListener *l) {
 /* ---- requests ---- */
 
 const char *http_query(const HttpRequest *r, const char *name) {
-        return MHD_lookup_connection_value((struct MHD_Connection *)(uintptr_t)r->connection, MHD_GET_ARGUMENT_KIND, name);
+        return MHD_lookup_connection_value((struct MHD_Connection *)(uintptr_t)r->connection, MHD_GET_ARGUMENT_KIND,
+                                           name);
 }
 
 static void response_deinit(HttpResponse *r) {
@@ -159,7 +160,9 @@ static void mhd_response_free(struct MHD_Response **r) {
 /* Replaces whatever the answer was by a line of text. */
 static void set_error(HttpResponse *r, int status, const char *text) {
         buf_deinit(&r->body);
-        *r = (HttpResponse){ .status = status, .content_type = "text/plain; charset=utf-8", .body = BUF_WITH_LIMIT(BODY_MAX) };
+        *r = (HttpResponse){ .status = status,
+                             .content_type = "text/plain; charset=utf-8",
+                             .body = BUF_WITH_LIMIT(BODY_MAX) };
         buf_put_str(&r->body, text);
 }
 
@@ -192,7 +195,8 @@ static bool put_headers(struct MHD_Response *mhd, const HttpResponse *r, bool ma
         return (!r->content_type || put_header(mhd, "Content-Type", r->content_type)) &&
                (!r->extra_name || put_header(mhd, r->extra_name, r->extra_value)) &&
                (!may_compress || put_header(mhd, "Vary", "Accept-Encoding")) &&
-               (!compressed || put_header(mhd, "Content-Encoding", "gzip")) && put_header(mhd, "X-Content-Type-Options", "nosniff");
+               (!compressed || put_header(mhd, "Content-Encoding", "gzip")) &&
+               put_header(mhd, "X-Content-Type-Options", "nosniff");
 }
 
 static enum MHD_Result queue(HttpListener *l, struct MHD_Connection *mhd, HttpResponse *r, bool close) {
@@ -246,14 +250,20 @@ static enum MHD_Result begin_request(HttpListener *l, struct MHD_Connection *mhd
         set_deadline(c, RESPONSE_SECONDS);
         const union MHD_ConnectionInfo *i = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
         if (i && i->header_size > HEADER_MAX)
-                return answer_error(l, mhd, MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE, "the header is longer than 32 KiB\n");
+                return answer_error(l, mhd, MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE,
+                                    "the header is longer than 32 KiB\n");
+        /* Two opinions on where the body ends: somebody between us and the client may hold the other one. */
+        if (MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH) &&
+            MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, MHD_HTTP_HEADER_TRANSFER_ENCODING))
+                return answer_error(l, mhd, MHD_HTTP_BAD_REQUEST, "both Content-Length and Transfer-Encoding\n");
         if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
                 return answer_error(l, mhd, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD are served here\n");
         return MHD_YES;
 }
 
 static enum MHD_Result on_request(void *context, struct MHD_Connection *mhd, const char *url, const char *method,
-                                  const char *version, const char *upload, size_t *upload_size, void **request_context) {
+                                  const char *version, const char *upload, size_t *upload_size,
+                                  void **request_context) {
         (void)version;
         (void)upload;
         HttpListener *l = context;
@@ -387,7 +397,8 @@ static void on_accept(void *context, int events) {
 /* ---- opening and closing ---- */
 
 static int start_daemon(HttpListener *l) {
-        l->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, l,
+        const unsigned flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG;
+        l->daemon = MHD_start_daemon(flags, 0, NULL, NULL, on_request, l,
                                      MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
                                      MHD_OPTION_NOTIFY_CONNECTION, on_connection, l,
                                      MHD_OPTION_NOTIFY_COMPLETED, on_completed, l,
@@ -425,7 +436,9 @@ int http_listen(Loop *loop, const char *address, HttpHandler handler, void *cont
         HttpListener *l = calloc(1, sizeof *l);
         if (!l)
                 return -ENOMEM;
-        *l = (HttpListener){ .loop = loop, .fd = -1, .epoll_fd = -1, .handler = handler, .context = context, .accepting = true };
+        *l = (HttpListener){
+                .loop = loop, .fd = -1, .epoll_fd = -1, .handler = handler, .context = context, .accepting = true
+        };
         int r = start(l, address);
         if (r < 0)
                 l = http_listener_close(l);

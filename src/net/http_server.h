@@ -37,7 +37,8 @@ typedef struct HttpServerStats {
 
 /* Listens on `address` ("host:port", "[v6]:port", or an absolute path for a Unix socket, created 0660,
  * a stale one replaced). 0 or negative errno (-EADDRINUSE, -EACCES, ...). */
-int http_listen(Loop *loop, const char *address, HttpHandler handler, void *context, HttpListener **ret_listener) MUST_USE;
+int http_listen(Loop *loop, const char *address, HttpHandler handler, void *context,
+                HttpListener **ret_listener) MUST_USE;
 /* Stops listening at once, gives answers under way half a second, closes every connection. Not from a handler. */
 HttpListener *http_listener_close(HttpListener *l);
 /* The port bound, for ":0" in tests; 0 for a Unix socket. */

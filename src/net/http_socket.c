@@ -50,8 +50,8 @@ static int parse_v6(char *host, in_port_t port, HttpAddress *ret_address) {
         if (scope) {
                 uint64_t index;
                 *scope++ = '\0';
-                in->sin6_scope_id = span_u64((Span){ scope, strlen(scope) }, &index) && index <= INT32_MAX ? (uint32_t)index
-                                                                                                          : if_nametoindex(scope);
+                bool is_number = span_u64((Span){ scope, strlen(scope) }, &index) && index <= INT32_MAX;
+                in->sin6_scope_id = is_number ? (uint32_t)index : if_nametoindex(scope);
                 if (in->sin6_scope_id == 0)
                         return -EINVAL;
         }

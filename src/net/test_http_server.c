@@ -37,8 +37,8 @@ static void handle(void *context, const HttpRequest *request, HttpResponse *resp
         Server *s = context;
         const HttpServerStats *stats = http_listener_stats(s->first);
         if (strcmp(request->path, "/small") == 0) {
-                buf_printf(&response->body, "%s local=%d accept=%s q=%s", request->method, request->local, request->accept,
-                           http_query(request, "q") ? http_query(request, "q") : "(none)");
+                buf_printf(&response->body, "%s local=%d accept=%s q=%s", request->method, request->local,
+                           request->accept, http_query(request, "q") ? http_query(request, "q") : "(none)");
         } else if (strcmp(request->path, "/large") == 0) {
                 response->content_type = "text/plain; version=0.0.4";
                 for (int i = 0; i < LARGE / 10; i++)
@@ -50,7 +50,8 @@ static void handle(void *context, const HttpRequest *request, HttpResponse *resp
         } else if (strcmp(request->path, "/empty") == 0) {
                 response->status = 204;
         } else if (strcmp(request->path, "/stats") == 0) {
-                buf_printf(&response->body, "%lu %lu", (unsigned long)stats->refused, (unsigned long)stats->by_status[4]);
+                buf_printf(&response->body, "%lu %lu", (unsigned long)stats->refused,
+                           (unsigned long)stats->by_status[4]);
         } else if (strcmp(request->path, "/teapot") == 0) {
                 response->status = 418;
                 response->extra_name = "X-Kind";
@@ -120,7 +121,9 @@ static int dial_from(int port, unsigned from) {
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         struct timeval patience = { .tv_sec = 20 };
         struct sockaddr_in source = { .sin_family = AF_INET, .sin_addr = { htonl(0x7F000000 | from) } };
-        struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = { htonl(INADDR_LOOPBACK) } };
+        struct sockaddr_in sa = { .sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)port),
+                                  .sin_addr = { htonl(INADDR_LOOPBACK) } };
         assert_true(fd >= 0);
         (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
         (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
@@ -272,7 +275,8 @@ static void gzip_when_it_is_asked_for(void **state) {
         assert_true(head_has(&packed, "\r\nContent-Encoding: gzip\r\n") && packed.body.len < LARGE / 4);
         CLEANUP_FREE char *out = malloc(LARGE);
         struct libdeflate_decompressor *d = libdeflate_alloc_decompressor();
-        assert_int_equal(libdeflate_gzip_decompress(d, packed.body.data, packed.body.len, out, LARGE, NULL), LIBDEFLATE_SUCCESS);
+        assert_int_equal(libdeflate_gzip_decompress(d, packed.body.data, packed.body.len, out, LARGE, NULL),
+                         LIBDEFLATE_SUCCESS);
         libdeflate_free_decompressor(d);
         assert_memory_equal(out, plain.body.data, LARGE);
         GET(fd, "/large", "Accept-Encoding: gzip;q=0\r\n", refused);
@@ -283,10 +287,15 @@ static void gzip_when_it_is_asked_for(void **state) {
 
 static void accept_encoding(void **state) {
         (void)state;
-        static const char *const YES[] = { "gzip", "GZIP", "x-gzip", "deflate, gzip", "gzip;q=1.0", "gzip; q=0.001", "*", "*;q=0.1",
-                                           "identity;q=0, gzip", "*;q=0, gzip", " ,, gzip ,", "gzip;level=0" };
-        static const char *const NO[] = { "", "identity", "gzip;q=0", "gzip; q=0.000", "gzip ;Q=0.", "*;q=0", "gzip;q=0, *", "*, gzip;q=0",
-                                          "gzipp", "gzi", ",", ";", ";q=1", "br" };
+        static const char *const YES[] = {
+                "gzip",          "GZIP",        "x-gzip",  "deflate, gzip",      "gzip;q=1.0",
+                "gzip; q=0.001", "*",           "*;q=0.1", "identity;q=0, gzip", "*;q=0, gzip",
+                " ,, gzip ,",    "gzip;level=0"
+        };
+        static const char *const NO[] = { "",           "identity", "gzip;q=0",    "gzip; q=0.000",
+                                          "gzip ;Q=0.", "*;q=0",    "gzip;q=0, *", "*, gzip;q=0",
+                                          "gzipp",      "gzi",      ",",           ";",
+                                          ";q=1",       "br" };
         for (size_t i = 0; i < ARRAY_LEN(YES); i++)
                 if (!gzip_accepted(YES[i]))
                         fail_msg("\"%s\" is a yes", YES[i]);
@@ -343,6 +352,7 @@ static void expect_refusal(const char *head, char fill, size_t n, const char *ta
         request.len += n;
         buf_put_str(&request, tail);
         (void)!send(fd, request.data, request.len, MSG_NOSIGNAL);
+        (void)shutdown(fd, SHUT_WR); /* what looks like the beginning of something need not be waited for */
         read_all(fd, &answer);
         if (answer.len)
                 assert_true(strncmp(buf_cstr(&answer), "HTTP/1.1 4", 10) == 0);
@@ -495,19 +505,36 @@ static void loopback_addresses(void **state) {
                 int r;
                 bool loopback;
         } CASES[] = {
-                { "127.0.0.1:9177", 0, true },   { "127.9.9.9:0", 0, true },       { "[::1]:1", 0, true },
-                { "[::ffff:127.0.0.1]:1", 0, true }, { "/run/x.sock", 0, true },   { "0.0.0.0:9177", 0, false },
-                { "[::]:9177", 0, false },       { "10.0.0.1:65535", 0, false },   { "128.0.0.1:1", 0, false },
-                { "[fe80::1%2]:80", 0, false },  { "", -EINVAL, false },           { ":9177", -EINVAL, false },
-                { "127.0.0.1", -EINVAL, false }, { "127.0.0.1:", -EINVAL, false }, { "127.0.0.1:65536", -EINVAL, false },
-                { "127.0.0.1:+1", -EINVAL, false }, { "127.1:80", -EINVAL, false }, { "::1:80", -EINVAL, false },
-                { "[]:80", -EINVAL, false },     { "[127.0.0.1]:80", -EINVAL, false }, { "[::1:80", -EINVAL, false },
-                { "localhost:80", -EINVAL, false }, { "[fe80::1%]:80", -EINVAL, false },
-                { "[0000:0000:0000:0000:0000:0000:0000:0001%000000000000000000000000000000000000000000000001]:80", -EINVAL, false },
+                { "127.0.0.1:9177", 0, true },
+                { "127.9.9.9:0", 0, true },
+                { "[::1]:1", 0, true },
+                { "[::ffff:127.0.0.1]:1", 0, true },
+                { "/run/x.sock", 0, true },
+                { "0.0.0.0:9177", 0, false },
+                { "[::]:9177", 0, false },
+                { "10.0.0.1:65535", 0, false },
+                { "128.0.0.1:1", 0, false },
+                { "[fe80::1%2]:80", 0, false },
+                { "", -EINVAL, false },
+                { ":9177", -EINVAL, false },
+                { "127.0.0.1", -EINVAL, false },
+                { "127.0.0.1:", -EINVAL, false },
+                { "127.0.0.1:65536", -EINVAL, false },
+                { "127.0.0.1:+1", -EINVAL, false },
+                { "127.1:80", -EINVAL, false },
+                { "::1:80", -EINVAL, false },
+                { "[]:80", -EINVAL, false },
+                { "[127.0.0.1]:80", -EINVAL, false },
+                { "[::1:80", -EINVAL, false },
+                { "localhost:80", -EINVAL, false },
+                { "[fe80::1%]:80", -EINVAL, false },
+                { "[0000:0000:0000:0000:0000:0000:0000:0001%000000000000000000000000000000000000000000000001]:80",
+                  -EINVAL, false },
         };
         for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
                 bool loopback = false;
-                if (http_address_is_loopback(CASES[i].address, &loopback) != CASES[i].r || loopback != CASES[i].loopback)
+                if (http_address_is_loopback(CASES[i].address, &loopback) != CASES[i].r ||
+                    loopback != CASES[i].loopback)
                         fail_msg("%s", CASES[i].address);
         }
 }

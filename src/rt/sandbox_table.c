@@ -106,6 +106,8 @@ static const SandboxRule WORKERS[] = {
 /* What collectors ask beyond files: cgroup ids, and extended attributes of what holds a container. */
 static const SandboxRule COLLECTING[] = {
         CALL("name_to_handle_at"), CALL("getxattr"), CALL("lgetxattr"), CALL("fgetxattr"),
+        /* Reading the kernel's clock discipline; setting it needs CAP_SYS_TIME, which is not kept. */
+        CALL("adjtimex"), CALL("clock_adjtime"),
 };
 
 /* clang-format on */

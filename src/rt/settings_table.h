@@ -49,10 +49,6 @@ void config_value_expected(const ConfigRow *row, Buf *out);
 void config_value_free(const ConfigRow *row, void *owner);
 int config_defaults(const ConfigList *list, void *owner) MUST_USE;
 
-/* "1m30s" -> ns; each unit (d h m s ms) at most once, in this order. */
-int duration_parse(const char *text, int64_t *ret_ns) MUST_USE;
-void duration_print(int64_t ns, Buf *out);
-
 struct YamlNode;
 struct YamlErrors;
 /* Fills `s`, which holds the defaults, from the tree. 0 or -ENOMEM; what is wrong goes to `errors`. */

@@ -1,5 +1,6 @@
 /* The configuration file: what is accepted, and what every bad input is answered. */
 #include "rt/settings.h"
+#include "base/duration.h"
 #include "rt/settings_table.h"
 
 #include <setjmp.h>

@@ -140,7 +140,8 @@ static int64_t rfc3339(const char *s) {
 
 typedef int (*ElementFn)(json_t *element, EngineContainer *c);
 
-/* Of GET /containers/json: {"Id", "Names": ["/x"], "Image", "ImageID", "Created": seconds, "State", "Status", "Labels"}. */
+/* Of GET /containers/json: {"Id", "Names": ["/x"], "Image", "ImageID", "Created": seconds, "State", "Status",
+ * "Labels": {}}. */
 static int read_listed(json_t *e, EngineContainer *c) {
         const char *name = json_string_value(json_array_get(json_object_get(e, "Names"), 0));
         const char *image = json_string_value(json_object_get(e, "Image"));

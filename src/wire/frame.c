@@ -161,7 +161,8 @@ static bool read_batch(const uint8_t *at, size_t n, Frame *f) {
 }
 
 static bool read_entity(const uint8_t *at, size_t n, Frame *f) {
-        if (n < OFF_ENTITY_TEXT || LOAD(uint16_t, at + OFF_BODY + 2) != 0 || LOAD(uint16_t, at + OFF_ENTITY_LENGTHS + 6) != 0)
+        if (n < OFF_ENTITY_TEXT || LOAD(uint16_t, at + OFF_BODY + 2) != 0 ||
+            LOAD(uint16_t, at + OFF_ENTITY_LENGTHS + 6) != 0)
                 return false;
         uint16_t engine = LOAD(uint16_t, at + OFF_BODY);
         size_t name = LOAD(uint16_t, at + OFF_ENTITY_LENGTHS), path = LOAD(uint16_t, at + OFF_ENTITY_LENGTHS + 2),
@@ -385,7 +386,8 @@ static RowRange next_rows(const Batch *b, RowRange r) {
 
 static int put_rows(FrameWriter *w, const Batch *b, RowRange r, uint16_t part) {
         size_t columns = group_columns(b->group);
-        uint8_t *at = begin_keyed(w, FRAME_BATCH, b->key, batch_frame_size(r.labels_len, r.n, columns * sizeof(double)));
+        uint8_t *at =
+                begin_keyed(w, FRAME_BATCH, b->key, batch_frame_size(r.labels_len, r.n, columns * sizeof(double)));
         if (!at)
                 return -ENOMEM;
         STORE(uint16_t, at + OFF_BODY, b->group);

@@ -131,7 +131,8 @@ static Frame single(const Packets *p) {
 }
 
 static void build_vcpus(BatchBuilder *b, uint32_t rows, size_t label_len) {
-        batch_begin(b, key_of(ENTITY_DOMAIN, 7), GROUP_DOM_VCPU, (WallTime){ 1700000000000000000 }, (MonoTime){ 12345 });
+        batch_begin(b, key_of(ENTITY_DOMAIN, 7), GROUP_DOM_VCPU, (WallTime){ 1700000000000000000 },
+                    (MonoTime){ 12345 });
         for (uint32_t i = 0; i < rows; i++) {
                 char label[BATCH_LABEL_MAX];
                 memset(label, 'a' + (int)(i % 26), sizeof label);
@@ -183,9 +184,11 @@ static void commands_round_trip(void **state) {
         assert_int_equal(frame_next(&r, &f), 1);
         assert_int_equal(f.type, FRAME_RESYNC);
         assert_int_equal(frame_next(&r, &f), 1);
-        assert_true(f.type == FRAME_ASK && f.ask.what == ASK_STATES && f.ask.serial == 77 && f.ask.flags == ASK_WITH_PERF);
+        assert_true(f.type == FRAME_ASK && f.ask.what == ASK_STATES && f.ask.serial == 77 &&
+                    f.ask.flags == ASK_WITH_PERF);
         assert_int_equal(frame_next(&r, &f), 1);
-        assert_true(f.type == FRAME_DONE && f.done.what == ASK_MONITOR && f.done.state == ASK_BUSY && f.done.serial == 78);
+        assert_true(f.type == FRAME_DONE && f.done.what == ASK_MONITOR && f.done.state == ASK_BUSY &&
+                    f.done.serial == 78);
         assert_true(f.done.error == -5 && f.done.control == 1234 && f.done.cost_ns == 99);
         assert_int_equal(frame_next(&r, &f), 1);
         assert_true(f.done.what == 0 && f.done.state == ASK_EVENT && f.done.control == 0 && f.key.kind == 0);
@@ -203,8 +206,15 @@ static void entities_round_trip_with_any_bytes(void **state) {
         CLEANUP(frame_assembler_deinit) FrameAssembler a = { 0 };
         CLEANUP(recorder_deinit) Recorder rec = recorder();
         static const char NAME[] = "\"\n\0\xff<script>";
-        EntityInfo info = { .key = key_of(ENTITY_CONTAINER, 9), .engine = ENGINE_DOCKER, .pid = 4242, .started_ns = 55,
-                            .name = NAME, .name_len = sizeof NAME - 1, .path = "/docker/1", .path_len = 9, .ident = NULL };
+        EntityInfo info = { .key = key_of(ENTITY_CONTAINER, 9),
+                            .engine = ENGINE_DOCKER,
+                            .pid = 4242,
+                            .started_ns = 55,
+                            .name = NAME,
+                            .name_len = sizeof NAME - 1,
+                            .path = "/docker/1",
+                            .path_len = 9,
+                            .ident = NULL };
         frame_put_entity(&w, &info);
         frame_put_gone(&w, info.key);
         frame_put_group_gone(&w, info.key, GROUP_CTR_CPU);
@@ -223,8 +233,13 @@ static void long_names_are_cut(void **state) {
         WRITER(w, p);
         CLEANUP_FREE char *text = malloc(10000);
         memset(text, 'x', 10000);
-        frame_put_entity(&w, &(EntityInfo){ .key = key_of(ENTITY_DOMAIN, 1), .name = text, .name_len = 10000, .path = text,
-                                            .path_len = 4096, .ident = text, .ident_len = 10000 });
+        frame_put_entity(&w, &(EntityInfo){ .key = key_of(ENTITY_DOMAIN, 1),
+                                            .name = text,
+                                            .name_len = 10000,
+                                            .path = text,
+                                            .path_len = 4096,
+                                            .ident = text,
+                                            .ident_len = 10000 });
         frame_flush(&w);
         Frame f = single(&p);
         assert_true(f.entity.name_len == 4096 && f.entity.path_len == 4096 && f.entity.ident_len == 4096);
@@ -321,7 +336,8 @@ static void what_cannot_be_sent_is_refused_whole(void **state) {
 
 static void blobs_of_all_sizes(void **state) {
         (void)state;
-        static const size_t SIZES[] = { 0, 1, FRAME_BLOB_CHUNK - 1, FRAME_BLOB_CHUNK, FRAME_BLOB_CHUNK + 1, 100000, BLOB_MAX };
+        static const size_t SIZES[] = { 0,      1,       FRAME_BLOB_CHUNK - 1, FRAME_BLOB_CHUNK, FRAME_BLOB_CHUNK + 1,
+                                        100000, BLOB_MAX };
         CLEANUP_FREE uint8_t *bytes = malloc(BLOB_MAX);
         for (size_t i = 0; i < BLOB_MAX; i++)
                 bytes[i] = (uint8_t)(i * 2654435761u >> 13);
@@ -355,8 +371,14 @@ static void write_one_of_each(FrameWriter *w) {
         assert_true(batch_view(&b, &view));
         assert_int_equal(frame_put_batch(w, &view), 0);
         frame_flush(w);
-        frame_put_entity(w, &(EntityInfo){ .key = domain, .pid = 5, .name = "web", .name_len = 3, .path = "/x", .path_len = 2,
-                                           .ident = "abcd", .ident_len = 4 });
+        frame_put_entity(w, &(EntityInfo){ .key = domain,
+                                           .pid = 5,
+                                           .name = "web",
+                                           .name_len = 3,
+                                           .path = "/x",
+                                           .path_len = 2,
+                                           .ident = "abcd",
+                                           .ident_len = 4 });
         frame_flush(w);
         frame_put_gone(w, domain);
         frame_flush(w);
@@ -453,24 +475,62 @@ static void fields_out_of_range_are_refused(void **state) {
                 size_t at, n;
                 uint64_t value;
         } BAD[] = {
-                { FRAME_HELLO, 4, 2, 0 }, { FRAME_HELLO, 4, 2, FRAME_TYPE_COUNT }, { FRAME_HELLO, 6, 2, 1 },
-                { FRAME_GONE, 8, 1, 0 }, { FRAME_GONE, 8, 1, 4 }, { FRAME_GONE, 15, 1, 1 },
-                { FRAME_BATCH, 32, 2, GROUP_COUNT }, { FRAME_BATCH, 32, 2, GROUP_NODE_CPU }, { FRAME_BATCH, 34, 2, 1 },
-                { FRAME_BATCH, 36, 4, 2 }, { FRAME_BATCH, 36, 4, BATCH_MAX_ROWS + 1 }, { FRAME_BATCH, 40, 4, 1 },
-                { FRAME_BATCH, 40, 4, UINT32_MAX }, { FRAME_BATCH, 44, 4, 4 }, { FRAME_BATCH, 44, 4, 0 }, { FRAME_BATCH, 44, 4, 1u << 29 },
-                { FRAME_BATCH, 48, 8, UINT64_MAX }, { FRAME_BATCH, 56, 8, 1ull << 63 }, { FRAME_BATCH, 64, 4, 20 },
-                { FRAME_BATCH, 64, 4, UINT32_MAX }, { FRAME_BATCH, 68, 2, BATCH_LABEL_MAX + 1 }, { FRAME_BATCH, 68, 2, 6 },
-                { FRAME_ENTITY, 8, 1, 9 }, { FRAME_ENTITY, 32, 2, ENGINE_COUNT }, { FRAME_ENTITY, 34, 2, 1 },
-                { FRAME_ENTITY, 36, 4, 1u << 31 }, { FRAME_ENTITY, 40, 8, 1ull << 63 }, { FRAME_ENTITY, 48, 2, 4 },
-                { FRAME_ENTITY, 50, 2, 65535 }, { FRAME_ENTITY, 52, 2, 3 }, { FRAME_ENTITY, 54, 2, 1 },
-                { FRAME_GROUP_GONE, 32, 2, GROUP_COUNT }, { FRAME_GROUP_GONE, 32, 2, GROUP_CTR_CPU }, { FRAME_GROUP_GONE, 34, 2, 1 },
-                { FRAME_BLOB, 8, 1, ENTITY_HOST }, { FRAME_BLOB, 32, 2, 0 }, { FRAME_BLOB, 32, 2, BLOB_TYPE_COUNT },
-                { FRAME_BLOB, 32, 2, BLOB_DOCKER_LIST }, { FRAME_BLOB, 34, 2, 1 }, { FRAME_BLOB, 36, 4, 8 },
-                { FRAME_BLOB, 36, 4, BLOB_MAX + 1 }, { FRAME_BLOB, 40, 4, 1 }, { FRAME_BLOB, 40, 4, UINT32_MAX },
-                { FRAME_TIER, 32, 2, TIER_COUNT }, { FRAME_TIER, 34, 2, 1 },
-                { FRAME_ASK, 32, 2, 0 }, { FRAME_ASK, 32, 2, ASK_COUNT }, { FRAME_ASK, 34, 2, 1 }, { FRAME_ASK, 40, 4, ASK_FLAGS_ALL + 1 }, { FRAME_ASK, 8, 1, 0 }, { FRAME_DONE, 8, 1, 0 },
-                { FRAME_DONE, 32, 2, 0 }, { FRAME_DONE, 32, 2, ASK_COUNT }, { FRAME_DONE, 34, 2, ASK_STATE_COUNT },
-                { FRAME_DONE, 44, 8, 1ull << 63 }, { FRAME_DONE, 52, 8, UINT64_MAX },
+                { FRAME_HELLO, 4, 2, 0 },
+                { FRAME_HELLO, 4, 2, FRAME_TYPE_COUNT },
+                { FRAME_HELLO, 6, 2, 1 },
+                { FRAME_GONE, 8, 1, 0 },
+                { FRAME_GONE, 8, 1, 4 },
+                { FRAME_GONE, 15, 1, 1 },
+                { FRAME_BATCH, 32, 2, GROUP_COUNT },
+                { FRAME_BATCH, 32, 2, GROUP_NODE_CPU },
+                { FRAME_BATCH, 34, 2, 1 },
+                { FRAME_BATCH, 36, 4, 2 },
+                { FRAME_BATCH, 36, 4, BATCH_MAX_ROWS + 1 },
+                { FRAME_BATCH, 40, 4, 1 },
+                { FRAME_BATCH, 40, 4, UINT32_MAX },
+                { FRAME_BATCH, 44, 4, 4 },
+                { FRAME_BATCH, 44, 4, 0 },
+                { FRAME_BATCH, 44, 4, 1u << 29 },
+                { FRAME_BATCH, 48, 8, UINT64_MAX },
+                { FRAME_BATCH, 56, 8, 1ull << 63 },
+                { FRAME_BATCH, 64, 4, 20 },
+                { FRAME_BATCH, 64, 4, UINT32_MAX },
+                { FRAME_BATCH, 68, 2, BATCH_LABEL_MAX + 1 },
+                { FRAME_BATCH, 68, 2, 6 },
+                { FRAME_ENTITY, 8, 1, 9 },
+                { FRAME_ENTITY, 32, 2, ENGINE_COUNT },
+                { FRAME_ENTITY, 34, 2, 1 },
+                { FRAME_ENTITY, 36, 4, 1u << 31 },
+                { FRAME_ENTITY, 40, 8, 1ull << 63 },
+                { FRAME_ENTITY, 48, 2, 4 },
+                { FRAME_ENTITY, 50, 2, 65535 },
+                { FRAME_ENTITY, 52, 2, 3 },
+                { FRAME_ENTITY, 54, 2, 1 },
+                { FRAME_GROUP_GONE, 32, 2, GROUP_COUNT },
+                { FRAME_GROUP_GONE, 32, 2, GROUP_CTR_CPU },
+                { FRAME_GROUP_GONE, 34, 2, 1 },
+                { FRAME_BLOB, 8, 1, ENTITY_HOST },
+                { FRAME_BLOB, 32, 2, 0 },
+                { FRAME_BLOB, 32, 2, BLOB_TYPE_COUNT },
+                { FRAME_BLOB, 32, 2, BLOB_DOCKER_LIST },
+                { FRAME_BLOB, 34, 2, 1 },
+                { FRAME_BLOB, 36, 4, 8 },
+                { FRAME_BLOB, 36, 4, BLOB_MAX + 1 },
+                { FRAME_BLOB, 40, 4, 1 },
+                { FRAME_BLOB, 40, 4, UINT32_MAX },
+                { FRAME_TIER, 32, 2, TIER_COUNT },
+                { FRAME_TIER, 34, 2, 1 },
+                { FRAME_ASK, 32, 2, 0 },
+                { FRAME_ASK, 32, 2, ASK_COUNT },
+                { FRAME_ASK, 34, 2, 1 },
+                { FRAME_ASK, 40, 4, ASK_FLAGS_ALL + 1 },
+                { FRAME_ASK, 8, 1, 0 },
+                { FRAME_DONE, 8, 1, 0 },
+                { FRAME_DONE, 32, 2, 0 },
+                { FRAME_DONE, 32, 2, ASK_COUNT },
+                { FRAME_DONE, 34, 2, ASK_STATE_COUNT },
+                { FRAME_DONE, 44, 8, 1ull << 63 },
+                { FRAME_DONE, 52, 8, UINT64_MAX },
         };
         WRITER(w, p);
         write_one_of_each(&w);

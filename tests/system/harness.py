@@ -103,10 +103,10 @@ def parse(text):
     return series
 
 
-def value(series, name, **labels):
-    """The one sample of `name` whose labels include `labels`; None when there is none."""
-    found = [v for (n, have), v in series.items() if n == name and set(labels.items()) <= set(have)]
-    assert len(found) <= 1, f"{name}{labels}: {len(found)} samples"
+def value(series, metric, /, **labels):
+    """The one sample of `metric` whose labels include `labels`; None when there is none."""
+    found = [v for (n, have), v in series.items() if n == metric and set(labels.items()) <= set(have)]
+    assert len(found) <= 1, f"{metric}{labels}: {len(found)} samples"
     return found[0] if found else None
 
 

@@ -71,7 +71,7 @@ with Parallax() as p:
         p.daemon.send_signal(signal.SIGHUP)
         wait_for(lambda: value(p.scrape("/metrics/self"), "parallax_config_last_reload_successful") == 1, 5, "metric 1")
 
-    HOSTILE = ["plx \"quoted\" 'name'", "plx <script>alert(1)</script>", "plx\\back\\slash", "plx-" + "é" * 60, "plx-ünï-中文"]
+    HOSTILE = ["plx \"quoted\" 'name'", "plx <script>alert(1)<script>", "plx\\back\\slash", "plx-" + "é" * 60, "plx-ünï-中文"]
     for name in HOSTILE:
 
         @test(f"hostile name: {name[:40]!r} is escaped and keeps its own values")

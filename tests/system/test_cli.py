@@ -6,6 +6,7 @@ from harness import *
 
 with Parallax() as p:
     wait_for(lambda: any(n == "libvirt_domain_block_stats_read_bytes_total" for n, _ in p.scrape()), 30, "block statistics")
+    wait_for(lambda: all(m["cpu_percent"] is not None and m["memory"]["limit_bytes"] is not None and (m["memory"]["guest_used_bytes"] is not None or not m["name"].startswith("lab-")) for m in p.machines()["machines"] if m["kind"] == "vm" and m["state"] == "running"), 40, "two looks at every VM")
 
     @test("parallax ls: a row for each guest of the lab and each container")
     def _():

@@ -84,8 +84,13 @@ with Parallax() as p:
     @test("right: the leaking guest's own use grows, seen from outside")
     def _():
         used = lambda: [m["memory"]["guest_used_bytes"] for m in p.machines()["machines"] if m["name"] == "lab-leak"][0]
-        first = used()
-        wait_for(lambda: used() > first + (1 << 20), 40, "1 MiB more in use")
+        seen = [used()]
+
+        def grown():
+            seen.append(used())
+            return seen[-1] > min(seen) + (1 << 20)
+
+        wait_for(grown, 40, "1 MiB more in use")
 
     def docker_stats():
         text = subprocess.run(["docker", "stats", "--no-stream", "--format", "{{json .}}"], capture_output=True, text=True, timeout=30).stdout

@@ -56,6 +56,8 @@ Containers *container_free(Containers *c) {
         cgroup_tree_freep(&c->tree);
         batch_deinit(&c->batch);
         buf_deinit(&c->text);
+        buf_deinit(&c->memory_stat);
+        ctr_id_list_deinit(&c->processes);
         free(c->docker_root);
         free(c->root);
         free(c);

@@ -75,6 +75,13 @@ typedef struct Container {
         uint64_t sched[3];
 } Container;
 
+/* Ids of processes or threads. */
+typedef struct IdList {
+        uint32_t *ids;
+        size_t n, cap, max;
+        size_t total; /* with those beyond max */
+} IdList;
+
 #define DEVICE_CACHE 64
 
 typedef struct DeviceName {
@@ -92,6 +99,8 @@ struct Containers {
         ContainerStats stats;
         BatchBuilder batch;
         Buf text;          /* the file being read */
+        Buf memory_stat;   /* memory.stat of the container being looked at */
+        IdList processes;  /* of the container being looked at, from ctr_find_pid() */
         int64_t boot_ns;   /* wall clock of the boot; 0 = unknown */
         char host_net[64]; /* "net:[4026531840]"; "" = unknown */
         bool fd_sizes;     /* /proc/PID/fd tells its number of entries as its size (Linux 6.2) */
@@ -124,6 +133,7 @@ void ctr_send_machine(Containers *c);
 /* Finds the first process and what follows from it (start time, network namespace); true when it is
  * another one than before. */
 bool ctr_find_pid(Containers *c, Container *k);
+void ctr_id_list_deinit(IdList *l);
 /* Reads what is asked of the host once. */
 void ctr_read_host(Containers *c);
 

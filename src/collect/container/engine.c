@@ -64,7 +64,11 @@ int engine_new(const EngineOptions *options, Sink *sink, EngineFetch **ret_fetch
         CLEANUP(engine_freep) EngineFetch *e = calloc(1, sizeof *e);
         if (!e)
                 return -ENOMEM;
-        *e = (EngineFetch){ .engine = options->engine, .host = options->host, .known = options->known, .sink = sink, .fd = -1 };
+        e->engine = options->engine;
+        e->host = options->host;
+        e->known = options->known;
+        e->sink = sink;
+        e->fd = -1;
         e->answer.limit = BLOB_MAX;
         size_t n = strlen(options->root);
         while (n > 0 && options->root[n - 1] == '/')

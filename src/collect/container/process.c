@@ -13,13 +13,7 @@
 #define THREADS_MAX 1024u    /* more: run-queue times are absent, a look would cost too much */
 #define TICK_NS INT64_C(10000000)
 
-typedef struct IdList {
-        uint32_t *ids;
-        size_t n, cap, max;
-        size_t total; /* with those beyond max */
-} IdList;
-
-static void id_list_deinit(IdList *l) {
+void ctr_id_list_deinit(IdList *l) {
         free(l->ids);
         *l = (IdList){ .max = l->max };
 }
@@ -121,7 +115,8 @@ void ctr_read_host(Containers *c) {
         struct statfs fs;
         struct stat st;
         if (snprintf(path, sizeof path, "%s/proc/self/fd", c->root) < (int)sizeof path)
-                c->fd_sizes = statfs(path, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC && stat(path, &st) == 0 && st.st_size > 0;
+                c->fd_sizes = statfs(path, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC && stat(path, &st) == 0 &&
+                              st.st_size > 0;
 }
 
 /* ---- the first process */
@@ -153,19 +148,21 @@ static bool contains(const IdList *l, uint32_t id) {
 }
 
 bool ctr_find_pid(Containers *c, Container *k) {
-        CLEANUP(id_list_deinit) IdList l = { .max = PROCESSES_MAX };
+        IdList *l = &c->processes;
         uint32_t before = k->pid;
+        l->n = l->total = 0;
+        l->max = PROCESSES_MAX;
         if (k->engine == ENGINE_CGROUP) {
                 k->started_ns = strcmp(k->path, "/") == 0 ? c->boot_ns : 0;
                 return false;
         }
-        container_ids(k, false, &l);
-        if (k->pid != 0 && contains(&l, k->pid))
+        container_ids(k, false, l);
+        if (k->pid != 0 && contains(l, k->pid))
                 return false;
         uint32_t first = 0;
-        for (size_t i = 0; i < l.n; i++)
-                if (first == 0 || l.ids[i] < first)
-                        first = l.ids[i];
+        for (size_t i = 0; i < l->n; i++)
+                if (first == 0 || l->ids[i] < first)
+                        first = l->ids[i];
         k->pid = first;
         k->own_net = false;
         uint64_t ticks;
@@ -277,15 +274,13 @@ static bool set_fds(Containers *c, const IdList *l) {
 }
 
 static void send_proc(Containers *c, Container *k) {
-        CLEANUP(id_list_deinit) IdList l = { .max = PROCESSES_MAX };
         Scan s;
         uint64_t v;
         bool any = false;
         ctr_begin(c, k, GROUP_CTR_PROC);
         if (k->engine != ENGINE_CGROUP) {
-                container_ids(k, false, &l);
-                batch_set(&c->batch, M_CTR_PROC_PROCESSES, (double)l.total);
-                (void)set_fds(c, &l);
+                batch_set(&c->batch, M_CTR_PROC_PROCESSES, (double)c->processes.total);
+                (void)set_fds(c, &c->processes);
                 any = true;
         }
         if (ctr_read(c, k, F_PIDS, &s) && scan_u64(&s, &v)) {
@@ -328,7 +323,7 @@ static void sched_gain(Container *k, const ThreadTime *now) {
 }
 
 static bool sched_read(Containers *c, Container *k) {
-        CLEANUP(id_list_deinit) IdList l = { .max = THREADS_MAX };
+        CLEANUP(ctr_id_list_deinit) IdList l = { .max = THREADS_MAX };
         container_ids(k, true, &l);
         if (l.n == 0 || l.total > l.n)
                 return false;

@@ -26,10 +26,16 @@ void ctr_end(Containers *c, Container *k, GroupId group, bool any) {
         }
 }
 
+/* A word that is a number and nothing else. */
+static bool scan_number(Scan *s, uint64_t *ret_v) {
+        Span word;
+        return scan_word(s, &word) && span_u64(word, ret_v);
+}
+
 /* A file that is one number. */
 static bool read_number(Containers *c, Container *k, CtrFile f, uint64_t *ret_v) {
         Scan s;
-        return ctr_read(c, k, f, &s) && scan_u64(&s, ret_v);
+        return ctr_read(c, k, f, &s) && scan_number(&s, ret_v);
 }
 
 static bool set_number(Containers *c, Container *k, CtrFile f, MetricId m) {
@@ -53,7 +59,7 @@ static bool set_flat(Containers *c, Scan s, const FlatRow *rows, size_t n) {
         while (scan_line(&s, &line)) {
                 Scan l = SCAN(line.text, line.len);
                 uint64_t v;
-                if (!scan_word(&l, &key) || !scan_u64(&l, &v))
+                if (!scan_word(&l, &key) || !scan_number(&l, &v))
                         continue;
                 for (size_t i = 0; i < n; i++)
                         if (span_is(key, rows[i].key)) {
@@ -110,7 +116,7 @@ static void send_cpu_per(Containers *c, Container *k) {
         uint64_t v;
         unsigned cpu = 0;
         if (ctr_read(c, k, F_CPU_PER, &s))
-                for (; scan_u64(&s, &v); cpu++) {
+                for (; scan_number(&s, &v); cpu++) {
                         char label[16];
                         int n = snprintf(label, sizeof label, "%u", cpu);
                         batch_row1(&c->batch, label, (size_t)n);
@@ -215,19 +221,30 @@ static bool flat_value(Scan s, const char *wanted, uint64_t *ret_v) {
         while (scan_line(&s, &line)) {
                 Scan l = SCAN(line.text, line.len);
                 if (scan_word(&l, &key) && span_is(key, wanted))
-                        return scan_u64(&l, ret_v);
+                        return scan_number(&l, ret_v);
         }
         return false;
+}
+
+/* memory.stat is dear (the kernel sums up what each CPU counted): read once a look, kept for two groups. */
+static void read_memory_stat(Containers *c, Container *k) {
+        Scan s;
+        buf_reset(&c->memory_stat);
+        if (ctr_read(c, k, F_MEM_STAT, &s))
+                buf_put(&c->memory_stat, s.at, (size_t)(s.end - s.at));
+}
+
+static Scan memory_stat(const Containers *c) {
+        return SCAN(c->memory_stat.data, c->memory_stat.len);
 }
 
 /* The root of v2 has no memory.current: page cache and anonymous memory are what v1's root counts. */
 static bool memory_used(Containers *c, Container *k, uint64_t *ret_v) {
         uint64_t anon, file;
-        Scan s;
         if (read_number(c, k, F_MEM_USAGE, ret_v))
                 return true;
-        if (strcmp(k->path, "/") != 0 || !k->paths.v2[CGROUP_MEMORY] || !ctr_read(c, k, F_MEM_STAT, &s) ||
-            !flat_value(s, "anon", &anon) || !flat_value(s, "file", &file))
+        if (strcmp(k->path, "/") != 0 || !k->paths.v2[CGROUP_MEMORY] ||
+            !flat_value(memory_stat(c), "anon", &anon) || !flat_value(memory_stat(c), "file", &file))
                 return false;
         *ret_v = anon + file;
         return true;
@@ -237,15 +254,14 @@ static void send_memory(Containers *c, Container *k) {
         bool v2 = k->paths.v2[CGROUP_MEMORY];
         uint64_t used, inactive = 0;
         Scan s;
+        read_memory_stat(c, k);
         ctr_begin(c, k, GROUP_CTR_MEM);
         bool have_used = memory_used(c, k, &used), any = have_used;
         if (have_used)
                 batch_set(&c->batch, M_CTR_MEM_USAGE, (double)used);
-        if (ctr_read(c, k, F_MEM_STAT, &s)) {
-                any |= set_flat(c, s, v2 ? MEM_V2 : MEM_V1, v2 ? ARRAY_LEN(MEM_V2) : ARRAY_LEN(MEM_V1));
-                if (have_used && flat_value(s, v2 ? "inactive_file" : "total_inactive_file", &inactive))
-                        batch_set(&c->batch, M_CTR_MEM_WORKING_SET, used > inactive ? (double)(used - inactive) : 0);
-        }
+        any |= set_flat(c, memory_stat(c), v2 ? MEM_V2 : MEM_V1, v2 ? ARRAY_LEN(MEM_V2) : ARRAY_LEN(MEM_V1));
+        if (have_used && flat_value(memory_stat(c), v2 ? "inactive_file" : "total_inactive_file", &inactive))
+                batch_set(&c->batch, M_CTR_MEM_WORKING_SET, used > inactive ? (double)(used - inactive) : 0);
         any |= set_number(c, k, F_MEM_MAX, M_CTR_MEM_MAX_USAGE);
         any |= set_number(c, k, F_MEM_FAILCNT, M_CTR_MEM_FAILCNT);
         any |= set_number(c, k, F_MEM_KERNEL, M_CTR_MEM_KERNEL);
@@ -257,9 +273,8 @@ static void send_memory(Containers *c, Container *k) {
 
 static void send_faults(Containers *c, Container *k) {
         bool v2 = k->paths.v2[CGROUP_MEMORY];
-        Scan s;
         ctr_begin(c, k, GROUP_CTR_FAULTS);
-        bool any = ctr_read(c, k, F_MEM_STAT, &s) && set_flat(c, s, v2 ? FAULTS_V2 : FAULTS_V1, 4);
+        bool any = set_flat(c, memory_stat(c), v2 ? FAULTS_V2 : FAULTS_V1, 4);
         ctr_end(c, k, GROUP_CTR_FAULTS, any);
 }
 
@@ -366,7 +381,8 @@ static void send_blkio_rows(Containers *c, Container *k, const IoRows *io) {
                 const IoRow *row = &io->rows[i];
                 const char *name = device_name(c, row->major, row->minor);
                 char major[16], minor[16];
-                int a = snprintf(major, sizeof major, "%u", row->major), b = snprintf(minor, sizeof minor, "%u", row->minor);
+                int a = snprintf(major, sizeof major, "%u", row->major);
+                int b = snprintf(minor, sizeof minor, "%u", row->minor);
                 batch_row(&c->batch, (Span[]){ { name, strlen(name) }, { major, (size_t)a }, { minor, (size_t)b } });
                 batch_set(&c->batch, M_CTR_BLKIO_READ, row->values[0]);
                 batch_set(&c->batch, M_CTR_BLKIO_WRITE, row->values[1]);
@@ -395,7 +411,7 @@ static void send_io(Containers *c, Container *k) {
 static double read_limit(Containers *c, const Container *k, CgroupController ctl, const char *v1, const char *v2) {
         Scan s;
         uint64_t v;
-        if (!ctr_read_once(c, k, ctl, v1, v2, &s) || !scan_u64(&s, &v) || v >= V1_UNLIMITED)
+        if (!ctr_read_once(c, k, ctl, v1, v2, &s) || !scan_number(&s, &v) || v >= V1_UNLIMITED)
                 return value_absent();
         return (double)v;
 }
@@ -415,7 +431,7 @@ static void read_cpu_limits(Containers *c, Container *k) {
         if (ctr_read_once(c, k, CGROUP_CPU, NULL, "cpu.max", &s) && scan_word(&s, &word)) {
                 if (span_u64(word, &v))
                         *quota = (double)v;
-                if (scan_u64(&s, &v))
+                if (scan_number(&s, &v))
                         *period = (double)v;
         }
         /* The engines turn shares 2..262144 into weight 1..10000; this is the way back that cAdvisor takes. */
@@ -430,6 +446,9 @@ static void read_spec(Containers *c, Container *k) {
                 read_limit(c, k, CGROUP_MEMORY, "memory.limit_in_bytes", "memory.max");
         *spec_of(k, M_CTR_SPEC_MEMORY_RESERVATION) =
                 read_limit(c, k, CGROUP_MEMORY, "memory.soft_limit_in_bytes", "memory.low");
+        /* v2 says "none" with 0 there. */
+        if (*spec_of(k, M_CTR_SPEC_MEMORY_RESERVATION) == 0)
+                *spec_of(k, M_CTR_SPEC_MEMORY_RESERVATION) = value_absent();
         *spec_of(k, M_CTR_SPEC_SWAP_LIMIT) =
                 read_limit(c, k, CGROUP_MEMORY, "memory.memsw.limit_in_bytes", "memory.swap.max");
 }

@@ -7,7 +7,7 @@ int vm_read_stat(QemuCollector *q, Vm *vm, ProcStat *ret) {
         char text[KEPT_BYTES];
         if (vm->ended)
                 return -ESRCH;
-        ssize_t n = kept_read(&vm->stat, &q->budget, vm->dir, "stat", text);
+        ssize_t n = procfile_read(&vm->stat, &q->budget, vm->dir, "stat", text);
         ProcStat st;
         if (n < 0 && n != -ESRCH && n != -ENOENT && n != -ENODEV) {
                 vm->stat.absent = false; /* the one file that is tried again and again */
@@ -39,7 +39,7 @@ static void read_cpu(QemuCollector *q, Vm *vm, Vcpu *v, char text[KEPT_BYTES]) {
         if (v->cpu_known && v->cpu_run_ns == v->run_ns)
                 return;
         ProcStat st;
-        ssize_t n = kept_read(&v->stat, &q->budget, vm->dir, v->stat_path, text);
+        ssize_t n = procfile_read(&v->stat, &q->budget, vm->dir, v->stat_path, text);
         v->cpu_known = n > 0 && parse_stat(text, (size_t)n, &st);
         if (v->cpu_known) {
                 v->cpu = st.cpu;
@@ -52,7 +52,7 @@ static void look_vcpu(QemuCollector *q, Vm *vm, Vcpu *v, VcpuSums *sums) {
         BatchBuilder *b = &q->batch;
         batch_row1(b, v->label, strlen(v->label));
         uint64_t run, delay, wait;
-        ssize_t n = kept_read(&v->schedstat, &q->budget, vm->dir, v->schedstat_path, text);
+        ssize_t n = procfile_read(&v->schedstat, &q->budget, vm->dir, v->schedstat_path, text);
         if (n > 0 && parse_schedstat(text, (size_t)n, &run, &delay)) {
                 v->run_ns = run;
                 v->delay_ns = delay;
@@ -70,7 +70,7 @@ static void look_vcpu(QemuCollector *q, Vm *vm, Vcpu *v, VcpuSums *sums) {
         sums->delay_ns += v->delay_ns;
         if (!q->wait_sum)
                 return;
-        n = kept_read(&v->sched, &q->budget, vm->dir, v->sched_path, text);
+        n = procfile_read(&v->sched, &q->budget, vm->dir, v->sched_path, text);
         set_if(b, M_DOM_VCPU_WAIT, n > 0 && parse_wait_sum(text, (size_t)n, &wait), &wait);
 }
 
@@ -169,7 +169,7 @@ static void look_memory(QemuCollector *q, Vm *vm, const ProcStat *st, WallTime w
         batch_set(b, M_DOM_HOSTMEM_MINFLT, (double)st->minflt);
         batch_set(b, M_DOM_HOSTMEM_MAJFLT, (double)st->majflt);
         if (q->swap) {
-                ssize_t n = kept_read(&vm->status, &q->budget, vm->dir, "status", text);
+                ssize_t n = procfile_read(&vm->status, &q->budget, vm->dir, "status", text);
                 set_if(b, M_DOM_HOSTMEM_SWAP, n > 0 && parse_field(text, (size_t)n, "VmSwap:", &v), &v);
         } else
                 batch_set(b, M_DOM_HOSTMEM_SWAP, 0); /* nowhere to swap to */
@@ -186,7 +186,7 @@ static void look_memory(QemuCollector *q, Vm *vm, const ProcStat *st, WallTime w
 static void look_io(QemuCollector *q, Vm *vm, WallTime wall, MonoTime mono, Sink *sink) {
         char text[KEPT_BYTES];
         uint64_t v;
-        ssize_t n = kept_read(&vm->io, &q->budget, vm->dir, "io", text);
+        ssize_t n = procfile_read(&vm->io, &q->budget, vm->dir, "io", text);
         if (n <= 0)
                 return;
         BatchBuilder *b = &q->batch;

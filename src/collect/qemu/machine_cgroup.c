@@ -23,7 +23,7 @@ static bool cut_at_machine(char *dir, const char *mount) {
 
 void vm_drop_cgroup(QemuCollector *q, Vm *vm) {
         for (size_t i = 0; i < CG_COUNT; i++)
-                kept_close(&vm->cgroup_files[i], &q->budget);
+                procfile_close(&vm->cgroup_files[i], &q->budget);
         cgroup_paths_deinit(&vm->cgroup);
         vm->cgroup = CGROUP_PATHS_NULL;
         vm->has_cgroup = vm->has_limit = false;
@@ -75,10 +75,10 @@ bool vm_has_cgroup(const Vm *vm, CgroupFile which) {
 
 ssize_t vm_read_cgroup(QemuCollector *q, Vm *vm, CgroupFile which, char out[KEPT_BYTES]) {
         KeptFile *f = &vm->cgroup_files[which];
-        if (kept_is_open(f))
-                return kept_read(f, &q->budget, -1, "", out);
+        if (procfile_is_open(f))
+                return procfile_read(f, &q->budget, -1, "", out);
         const char *name = file_name(vm, which);
         if (!name || f->absent)
                 return -ENOENT;
-        return kept_read_opened(f, &q->budget, cgroup_open_file(&vm->cgroup, FILES[which].controller, name), out);
+        return procfile_read_opened(f, &q->budget, cgroup_open_file(&vm->cgroup, FILES[which].controller, name), out);
 }

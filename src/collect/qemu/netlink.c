@@ -257,8 +257,9 @@ static void take_line(LinkTable *t, Span line) {
                 if (!scan_u64(&s, &v[i]))
                         return;
         Link l = {
-                .rx_bytes = v[RX_BYTES], .rx_packets = v[RX_PACKETS], .rx_errors = v[RX_ERRORS], .rx_drops = v[RX_DROPS],
-                .tx_bytes = v[TX_BYTES], .tx_packets = v[TX_PACKETS], .tx_errors = v[TX_ERRORS], .tx_drops = v[TX_DROPS],
+                .rx_bytes = v[RX_BYTES], .rx_packets = v[RX_PACKETS], .rx_errors = v[RX_ERRORS],
+                .rx_drops = v[RX_DROPS], .tx_bytes = v[TX_BYTES], .tx_packets = v[TX_PACKETS], .tx_errors = v[TX_ERRORS],
+                .tx_drops = v[TX_DROPS],
         };
         memcpy(l.name, name.text, name.len);
         if (!file_index(t, l.name, &l.index))

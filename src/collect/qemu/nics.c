@@ -34,7 +34,7 @@ static void add_tap(QemuCollector *q, Vm *vm, const char *fd_name) {
         (void)snprintf(path, sizeof path, "fdinfo/%.16s", fd_name);
         KeptFile file = KEPT_NULL;
         KeptBudget none = { 0 };
-        ssize_t n = kept_read(&file, &none, vm->dir, path, text);
+        ssize_t n = procfile_read(&file, &none, vm->dir, path, text);
         Scan s = SCAN(text, n > 0 ? (size_t)n : 0);
         Span line, word;
         while (scan_line(&s, &line)) {

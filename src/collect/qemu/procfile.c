@@ -5,7 +5,7 @@
 
 #include <fcntl.h>
 
-void kept_close(KeptFile *f, KeptBudget *budget) {
+void procfile_close(KeptFile *f, KeptBudget *budget) {
         if (f->fd >= 0) {
                 (void)close(f->fd);
                 budget->used--;
@@ -24,7 +24,7 @@ static ssize_t read_lines(int fd, char out[KEPT_BYTES]) {
         return nl ? nl + 1 - out : 0;
 }
 
-ssize_t kept_read_opened(KeptFile *f, KeptBudget *budget, int fd, char out[KEPT_BYTES]) {
+ssize_t procfile_read_opened(KeptFile *f, KeptBudget *budget, int fd, char out[KEPT_BYTES]) {
         CLEANUP_FD int opened = fd;
         if (opened < 0) {
                 /* Out of descriptors is not the file's fault. */
@@ -40,17 +40,17 @@ ssize_t kept_read_opened(KeptFile *f, KeptBudget *budget, int fd, char out[KEPT_
         return n;
 }
 
-ssize_t kept_read(KeptFile *f, KeptBudget *budget, int dirfd, const char *name, char out[KEPT_BYTES]) {
+ssize_t procfile_read(KeptFile *f, KeptBudget *budget, int dirfd, const char *name, char out[KEPT_BYTES]) {
         if (f->fd >= 0) {
                 ssize_t n = read_lines(f->fd, out);
                 if (n < 0)
-                        kept_close(f, budget);
+                        procfile_close(f, budget);
                 return n;
         }
         if (f->absent)
                 return -ENOENT;
         int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-        return kept_read_opened(f, budget, fd < 0 ? -errno : fd, out);
+        return procfile_read_opened(f, budget, fd < 0 ? -errno : fd, out);
 }
 
 /* The next blank-separated number; what follows must be a blank or the end of the line. */

@@ -19,19 +19,19 @@ typedef struct KeptBudget {
 
 typedef struct KeptFile {
         int fd;      /* -1: not open */
-        bool absent; /* could not be opened: not tried again until kept_close() */
+        bool absent; /* could not be opened: not tried again until procfile_close() */
 } KeptFile;
 
 #define KEPT_NULL ((KeptFile){ .fd = -1 })
 
-void kept_close(KeptFile *f, KeptBudget *budget);
+void procfile_close(KeptFile *f, KeptBudget *budget);
 /* The whole lines of the file, at most KEPT_BYTES: their length, or negative errno. */
-ssize_t kept_read(KeptFile *f, KeptBudget *budget, int dirfd, const char *name, char out[KEPT_BYTES]);
+ssize_t procfile_read(KeptFile *f, KeptBudget *budget, int dirfd, const char *name, char out[KEPT_BYTES]);
 /* Reads from `fd`, which the caller has just opened and which this takes (a negative errno is allowed);
- * kept_is_open() says whether the caller has to open at all. */
-ssize_t kept_read_opened(KeptFile *f, KeptBudget *budget, int fd, char out[KEPT_BYTES]);
+ * procfile_is_open() says whether the caller has to open at all. */
+ssize_t procfile_read_opened(KeptFile *f, KeptBudget *budget, int fd, char out[KEPT_BYTES]);
 
-static inline bool kept_is_open(const KeptFile *f) {
+static inline bool procfile_is_open(const KeptFile *f) {
         return f->fd >= 0;
 }
 

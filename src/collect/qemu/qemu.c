@@ -33,9 +33,9 @@ static void close_dir(DIR **d) {
 static Vm *vm_free(QemuCollector *q, Vm *vm) {
         vm_drop_threads(q, vm);
         vm_drop_cgroup(q, vm);
-        kept_close(&vm->stat, &q->budget);
-        kept_close(&vm->io, &q->budget);
-        kept_close(&vm->status, &q->budget);
+        procfile_close(&vm->stat, &q->budget);
+        procfile_close(&vm->io, &q->budget);
+        procfile_close(&vm->status, &q->budget);
         cleanup_close_fd(&vm->dir);
         free(vm->nics);
         free(vm->name);
@@ -134,7 +134,7 @@ static bool candidate_read(const QemuCollector *q, Candidate *c) {
                 return false;
         KeptFile file = KEPT_NULL;
         KeptBudget none = { 0 };
-        n = kept_read(&file, &none, c->dir, "stat", text);
+        n = procfile_read(&file, &none, c->dir, "stat", text);
         if (n <= 0 || !parse_stat(text, (size_t)n, &c->stat) || c->stat.state == 'Z' || c->stat.state == 'X')
                 return false;
         qemu_cmdline_parse(arguments.data, arguments.len, &c->cmdline);
@@ -316,7 +316,7 @@ static bool vm_lives(QemuCollector *q, Vm *vm) {
         (void)snprintf(path, sizeof path, "%d/stat", probe.pid);
         KeptFile file = KEPT_NULL;
         KeptBudget none = { 0 };
-        ssize_t n = kept_read(&file, &none, q->proc, path, text);
+        ssize_t n = procfile_read(&file, &none, q->proc, path, text);
         if (n <= 0 || !parse_stat(text, (size_t)n, &probe.stat) || probe.stat.start != vm->start)
                 return false;
         vm->inode = seen->inode;

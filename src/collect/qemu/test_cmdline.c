@@ -38,7 +38,8 @@ static void test_libvirt(void **state) {
 static void test_proxmox(void **state) {
         (void)state;
         QemuCmdline c;
-        PARSE(&c, "/usr/bin/kvm\0-id\0" "100\0-name\0web,debug-threads=on\0-smbios\0type=1,uuid=" UUID_A "\0-smp\0" "1");
+        PARSE(&c, "/usr/bin/kvm\0-id\0" "100\0-name\0web,debug-threads=on\0-smbios\0type=1,uuid=" UUID_A
+                  "\0-smp\0" "1");
         assert_true(c.has_uuid);
         assert_string_equal(c.name, "web");
         assert_false(c.smp);
@@ -78,8 +79,8 @@ static void test_broken(void **state) {
 
 static void test_stat(void **state) {
         (void)state;
-        static const char TEXT[] = "7 (a) b) c\n) S 1 1 1 0 -1 4 10 0 12 0 14 15 0 0 20 0 20 0 22 23 24 0 0 0 0 0 0 0 0 0 0 0 "
-                                   "0 0 17 39 0\n";
+        static const char TEXT[] = "7 (a) b) c\n) S 1 1 1 0 -1 4 10 0 12 0 14 15 0 0 20 0 20 0 22 23 24 0 0 0 0 0 0 0 0 0 0 "
+                                   "0 0 0 17 39 0\n";
         ProcStat st;
         assert_true(parse_stat(TEXT, sizeof TEXT - 1, &st));
         assert_int_equal(st.state, 'S');

@@ -7,9 +7,9 @@
 #include <fcntl.h>
 
 static void vcpu_drop(QemuCollector *q, Vcpu *v) {
-        kept_close(&v->schedstat, &q->budget);
-        kept_close(&v->stat, &q->budget);
-        kept_close(&v->sched, &q->budget);
+        procfile_close(&v->schedstat, &q->budget);
+        procfile_close(&v->stat, &q->budget);
+        procfile_close(&v->sched, &q->budget);
 }
 
 void vm_drop_threads(QemuCollector *q, Vm *vm) {
@@ -40,7 +40,7 @@ static int32_t read_role(const Vm *vm, pid_t tid) {
         (void)snprintf(path, sizeof path, "task/%d/comm", tid);
         KeptFile file = KEPT_NULL;
         KeptBudget none = { 0 };
-        ssize_t n = kept_read(&file, &none, vm->dir, path, text);
+        ssize_t n = procfile_read(&file, &none, vm->dir, path, text);
         return n > 1 ? vcpu_of_name(vm, (Span){ text, (size_t)n - 1 }) : -1;
 }
 

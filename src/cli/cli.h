@@ -1,0 +1,48 @@
+/* The `parallax` command: what its verbs share. A verb gets its own arguments (argv[0] is the verb) and
+ * returns the exit code: 0, 1 (it failed, or doctor found something missing) or 2 (wrong usage). */
+#pragma once
+
+#include "base/buf.h"
+#include "cli/text.h"
+
+#include <jansson.h>
+
+#define CLI_RUNTIME_DIR "/run/parallax"
+#define CLI_URL "http://127.0.0.1:9177"
+
+enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
+
+typedef struct Cli {
+        const char *url;         /* NULL: the socket, then CLI_URL when there is no socket */
+        const char *runtime_dir;
+} Cli;
+
+int verb_ls(const Cli *cli, int argc, char **argv);
+int verb_show(const Cli *cli, int argc, char **argv);
+int verb_doctor(const Cli *cli, int argc, char **argv);
+int verb_completion(const Cli *cli, int argc, char **argv);
+/* After getopt's own complaint. */
+static inline int cli_usage(void) {
+        fputs(text(TEXT_TRY_HELP), stderr);
+        return CLI_USAGE;
+}
+
+/* source.c: one question to parallaxd. */
+typedef struct Answer {
+        int error;    /* negative errno: nobody answered as HTTP */
+        int status;   /* of HTTP */
+        json_t *json; /* owned; NULL when the body is no JSON */
+        char where[160]; /* who was asked, for messages */
+} Answer;
+
+void answer_deinit(Answer *a);
+void source_get(const Cli *cli, const char *path, Answer *ret_answer);
+/* The same, for `parallax show`: name is put behind path, percent-encoded. */
+void source_get_named(const Cli *cli, const char *path, const char *name, Answer *ret_answer);
+/* Says on standard error what went wrong; false when nothing did. */
+bool answer_complain(const Answer *a, const char *name);
+
+/* fields.c: reading JSON. `path` is dotted ("memory.limit_bytes"). */
+json_t *field(json_t *object, const char *path);
+double field_number(json_t *object, const char *path);      /* NaN when absent */
+const char *field_text(json_t *object, const char *path);   /* "" when absent */

@@ -1,0 +1,79 @@
+/* parallax completion: code for the three shells. Names come from `parallax ls --json`, without jq. */
+#include "cli/cli.h"
+#include "cli/text.h"
+
+#include <string.h>
+
+#define NAMES "parallax ls --json 2>/dev/null | sed -n 's/^ *\"name\": \"\\([^\"\\\\]*\\)\",*$/\\1/p'"
+
+static const struct {
+        const char *shell, *code;
+} SHELLS[] = {
+        { "bash",
+          "_parallax() {\n"
+          "        local cur=${COMP_WORDS[COMP_CWORD]} verb= i\n"
+          "        for ((i = 1; i < COMP_CWORD; i++)); do\n"
+          "                case ${COMP_WORDS[i]} in\n"
+          "                -u | --url | -r | --runtime-dir) i=$((i + 1)) ;;\n"
+          "                -*) ;;\n"
+          "                *) verb=${COMP_WORDS[i]}; break ;;\n"
+          "                esac\n"
+          "        done\n"
+          "        local words\n"
+          "        case $verb in\n"
+          "        '') words='ls show doctor completion version help --url --runtime-dir --version --help' ;;\n"
+          "        ls) words=\"--json --watch --vms --containers --all --sort\" ;;\n"
+          "        show) words=\"--json $(" NAMES ")\" ;;\n"
+          "        completion) words='bash zsh fish' ;;\n"
+          "        *) words= ;;\n"
+          "        esac\n"
+          "        [ \"${COMP_WORDS[COMP_CWORD-1]}\" != --sort ] || words='name cpu delay memory disk net'\n"
+          "        local IFS=$' \\n'\n"
+          "        COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
+          "}\n"
+          "complete -F _parallax parallax\n" },
+        { "zsh",
+          "#compdef parallax\n"
+          "_parallax() {\n"
+          "        local -a verbs names\n"
+          "        verbs=('ls:a line for each machine' 'show:everything about one machine' 'doctor:what this host lacks'\n"
+          "               'completion:completion code for a shell' 'version:the version' 'help:the help')\n"
+          "        _arguments -C '(-u --url)'{-u,--url}'[ask parallaxd there]:url:_urls' \\\n"
+          "                '(-r --runtime-dir)'{-r,--runtime-dir}'[directory of api.sock]:folder:_directories' \\\n"
+          "                '1: :->verb' '*:: :->rest'\n"
+          "        case $state in\n"
+          "        verb) _describe verb verbs ;;\n"
+          "        rest)\n"
+          "                case $words[1] in\n"
+          "                ls) _arguments --json '(-w --watch)'{-w,--watch} --vms --containers '(-a --all)'{-a,--all} \\\n"
+          "                        '--sort:key:(name cpu delay memory disk net)' ;;\n"
+          "                show) names=(${(f)\"$(" NAMES ")\"}); _arguments --json '1:machine:($names)' ;;\n"
+          "                completion) _values shell bash zsh fish ;;\n"
+          "                esac ;;\n"
+          "        esac\n"
+          "}\n"
+          "compdef _parallax parallax\n" },
+        { "fish",
+          "complete -c parallax -f\n"
+          "complete -c parallax -n __fish_use_subcommand -a 'ls show doctor completion version help'\n"
+          "complete -c parallax -n __fish_use_subcommand -s u -l url -r\n"
+          "complete -c parallax -n __fish_use_subcommand -s r -l runtime-dir -r -F\n"
+          "complete -c parallax -n '__fish_seen_subcommand_from ls' -l json -l vms -l containers\n"
+          "complete -c parallax -n '__fish_seen_subcommand_from ls' -s w -l watch\n"
+          "complete -c parallax -n '__fish_seen_subcommand_from ls' -s a -l all\n"
+          "complete -c parallax -n '__fish_seen_subcommand_from ls' -l sort -x -a 'name cpu delay memory disk net'\n"
+          "complete -c parallax -n '__fish_seen_subcommand_from show' -l json\n"
+          "complete -c parallax -n '__fish_seen_subcommand_from show' -a \"(" NAMES ")\"\n"
+          "complete -c parallax -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n" },
+};
+
+int verb_completion(const Cli *cli, int argc, char **argv) {
+        (void)cli;
+        for (size_t i = 0; argc == 2 && i < ARRAY_LEN(SHELLS); i++)
+                if (strcmp(argv[1], SHELLS[i].shell) == 0) {
+                        fputs(SHELLS[i].code, stdout);
+                        return CLI_OK;
+                }
+        fputs(text(TEXT_ONE_SHELL), stderr);
+        return CLI_USAGE;
+}

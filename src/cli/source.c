@@ -1,0 +1,97 @@
+/* Asking parallaxd: its Unix socket, or the address that the user names. */
+#include "cli/cli.h"
+#include "cli/text.h"
+
+#include "base/escape.h"
+#include "net/http_client.h"
+
+#include <string.h>
+
+#define ANSWER_LIMIT ((size_t)256 << 20)
+
+static void client_freep(HttpClient **c) {
+        *c = http_client_free(*c);
+}
+
+void answer_deinit(Answer *a) {
+        json_decref(a->json);
+        a->json = NULL;
+}
+
+static void ask(const char *address, const char *path, Answer *a) {
+        CLEANUP(client_freep) HttpClient *client = NULL;
+        CLEANUP(buf_deinit) Buf body = BUF_WITH_LIMIT(ANSWER_LIMIT);
+        (void)snprintf(a->where, sizeof a->where, "%s", address);
+        a->error = http_client_new(address, SECONDS(15), &client);
+        if (a->error == 0)
+                a->error = http_client_get(client, path, &body, &a->status);
+        if (a->error == 0)
+                a->json = json_loadb(body.data ? body.data : "", body.len, 0, NULL);
+}
+
+static bool is_default(const Cli *cli) {
+        return !cli->url && strcmp(cli->runtime_dir, CLI_RUNTIME_DIR) == 0;
+}
+
+void source_get(const Cli *cli, const char *path, Answer *ret_answer) {
+        char socket[512];
+        Answer tcp = { 0 };
+        if (cli->url) {
+                ask(cli->url, path, ret_answer);
+                return;
+        }
+        CLEANUP_FREE char *folder = realpath(cli->runtime_dir, NULL);
+        (void)snprintf(socket, sizeof socket, "%s/api.sock", folder ? folder : cli->runtime_dir);
+        ask(socket, path, ret_answer);
+        if (ret_answer->error == 0 || !is_default(cli))
+                return;
+        /* A user who may not use the socket may use the loopback listener, if there is one. */
+        ask(CLI_URL, path, &tcp);
+        if (tcp.error == 0 && tcp.json)
+                *ret_answer = tcp;
+        else
+                answer_deinit(&tcp);
+}
+
+static void put_encoded(Buf *out, const char *s) {
+        static const char UNRESERVED[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~";
+        for (; *s; s++)
+                if (strchr(UNRESERVED, *s))
+                        buf_put_char(out, *s);
+                else
+                        buf_printf(out, "%%%02X", (unsigned)(unsigned char)*s);
+}
+
+void source_get_named(const Cli *cli, const char *path, const char *name, Answer *ret_answer) {
+        CLEANUP(buf_deinit) Buf full = BUF_NULL;
+        buf_put_str(&full, path);
+        put_encoded(&full, name);
+        source_get(cli, buf_cstr(&full), ret_answer);
+}
+
+/* What a server or an argument says may hold escape sequences. */
+static const char *safe(Buf *out, const char *s) {
+        buf_reset(out);
+        escape_terminal(out, s, strlen(s));
+        return buf_cstr(out);
+}
+
+bool answer_complain(const Answer *a, const char *name) {
+        CLEANUP(buf_deinit) Buf clean = BUF_NULL;
+        if (a->error < 0) {
+                fprintf(stderr, text(TEXT_NO_ANSWER), safe(&clean, a->where), strerror(-a->error));
+                fputs(text(TEXT_NO_ANSWER_HINT), stderr);
+                return true;
+        }
+        if (a->status == 200 && a->json)
+                return false;
+        if (name && a->status == 404 && a->json)
+                fprintf(stderr, text(TEXT_NOT_FOUND), safe(&clean, name));
+        else if (name && a->status == 409)
+                fprintf(stderr, text(TEXT_AMBIGUOUS), safe(&clean, name));
+        else if (a->json)
+                fprintf(stderr, text(TEXT_SERVER_SAYS), a->status, safe(&clean, field_text(a->json, "error")));
+        else
+                fprintf(stderr, text(TEXT_BAD_ANSWER), safe(&clean, a->where));
+        return true;
+}

@@ -235,7 +235,8 @@ static void virt_gone(Sink *s, EntityKey key) {
 
 static bool virt_may_send(Domains *t, const Batch *b) {
         if (b->key.kind == ENTITY_HOST)
-                return entity_key_equal(&b->key, &t->host) && (b->group == GROUP_HYP_VERSION || b->group == GROUP_HYP_POOL);
+                return entity_key_equal(&b->key, &t->host) && (b->group == GROUP_HYP_VERSION ||
+                                                               b->group == GROUP_HYP_POOL);
         Domain *d = domains_find(t, &b->key);
         if (!d || !d->virt)
                 return false;
@@ -287,7 +288,8 @@ void domains_announce(Domains *t) {
                 send_entity(t, t->by_id[i]);
 }
 
-int domains_new(EntityKey host, size_t most, Tier tier, Sink *out, const DomainsOps *ops, void *context, Domains **ret_domains) {
+int domains_new(EntityKey host, size_t most, Tier tier, Sink *out, const DomainsOps *ops, void *context,
+                Domains **ret_domains) {
         Domains *t = calloc(1, sizeof *t);
         if (!t)
                 return -ENOMEM;

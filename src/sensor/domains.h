@@ -39,7 +39,8 @@ typedef struct DomainsOps {
         bool (*wants_net)(void *context, const Domain *d);
 } DomainsOps;
 
-int domains_new(EntityKey host, size_t most, Tier tier, Sink *out, const DomainsOps *ops, void *context, Domains **ret_domains) MUST_USE;
+int domains_new(EntityKey host, size_t most, Tier tier, Sink *out, const DomainsOps *ops, void *context,
+                Domains **ret_domains) MUST_USE;
 Domains *domains_free(Domains *t);
 
 Sink *domains_kernel_sink(Domains *t);

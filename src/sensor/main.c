@@ -82,7 +82,8 @@ static int read_options(Program *p, int argc, char **argv) {
                 }
         }
         if (optind < argc) {
-                fprintf(stderr, "parallax-sensor: unexpected argument: %s\nTry 'parallax-sensor --help'.\n", argv[optind]);
+                fprintf(stderr, "parallax-sensor: unexpected argument: %s\nTry 'parallax-sensor --help'.\n",
+                        argv[optind]);
                 return 2;
         }
         return -1;
@@ -103,7 +104,8 @@ static void set_up_log(const Settings *s) {
         static const struct {
                 const char *name;
                 LogLevel level;
-        } LEVELS[] = { { "error", LOG_ERROR }, { "warn", LOG_WARN }, { "notice", LOG_NOTICE }, { "info", LOG_INFO }, { "debug", LOG_DEBUG } };
+        } LEVELS[] = { { "error", LOG_ERROR }, { "warn", LOG_WARN }, { "notice", LOG_NOTICE }, { "info", LOG_INFO },
+                       { "debug", LOG_DEBUG } };
         LogLevel level = LOG_INFO;
         for (size_t i = 0; i < ARRAY_LEN(LEVELS); i++)
                 if (strcmp(s->log_level, LEVELS[i].name) == 0)

@@ -42,7 +42,8 @@ static void schedule_states(Sensor *s) {
 static void schedule_domain(Sensor *s, const Domain *d) {
         Duration never = { 0 };
         schedule(s, d->key, LANE_KERNEL, d->kernel ? interval_of(s, d->tier, LANE_KERNEL) : never);
-        schedule(s, d->key, LANE_MONITOR, d->kernel && d->virt && s->virt ? interval_of(s, d->tier, LANE_MONITOR) : never);
+        schedule(s, d->key, LANE_MONITOR, d->kernel && d->virt && s->virt ? interval_of(s, d->tier,
+                                                                                        LANE_MONITOR) : never);
 }
 
 static void schedule_all(Sensor *s) {
@@ -82,7 +83,8 @@ static void on_appeared(void *context, EntityKey key) {
 }
 
 static void announce_host(Sensor *s) {
-        sink_entity(s->sink, &(EntityInfo){ .key = s->host, .name = s->name, .name_len = strlen(s->name), .path = "", .ident = "" });
+        sink_entity(s->sink, &(EntityInfo){ .key = s->host, .name = s->name, .name_len = strlen(s->name), .path = "",
+                                            .ident = "" });
 }
 
 /* Everything is due now: what parallaxd shows first should not be empty for half a minute. */
@@ -241,7 +243,8 @@ static int setup(Sensor *s) {
         if (r < 0)
                 return r;
         s->sink = &peer_sink(s->peer)->sink;
-        r = domains_new(s->host, s->settings->max_domains, s->settings->default_tier, s->sink, &DOMAINS_OPS, s, &s->domains);
+        r = domains_new(s->host, s->settings->max_domains, s->settings->default_tier, s->sink, &DOMAINS_OPS, s,
+                        &s->domains);
         if (r == 0)
                 r = schedule_new(&s->schedule);
         if (r == 0)

@@ -165,7 +165,8 @@ static void churn_keeps_heap_and_table_together(void **state) {
                 if (there[i])
                         schedule_remove(s, key_number(i));
                 else
-                        assert_int_equal(schedule_set(s, key_number(i), LANE_KERNEL, SECONDS(1 + i % 7), at_ms(round)), 0);
+                        assert_int_equal(schedule_set(s, key_number(i), LANE_KERNEL, SECONDS(1 + i % 7),
+                                                      at_ms(round)), 0);
                 n += there[i] ? (size_t)-1 : 1;
                 there[i] = !there[i];
                 ScheduleItem item;

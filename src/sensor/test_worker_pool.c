@@ -182,7 +182,8 @@ static void one_that_hangs_leaves_the_other_free(void **state) {
         Rig rig;
         begin(&rig, "answer", "/proc/self/exe");
         run_for(&rig, 200);
-        assert_int_equal(worker_pool_ask(rig.pool, WORKER_MONITOR, domain(1), ASK_MONITOR, ASK_CONTROL_ONLY, mono_now()), 0);
+        assert_int_equal(worker_pool_ask(rig.pool, WORKER_MONITOR, domain(1), ASK_MONITOR, ASK_CONTROL_ONLY,
+                                         mono_now()), 0);
         rig.ask_again = true;
         run_for(&rig, 200);
         assert_true(rig.done > 5);

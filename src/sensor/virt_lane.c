@@ -103,6 +103,8 @@ static void told(VirtLane *v, WorkerRole role, const DoneBody *done, MonoTime no
                 down(v, now);
 }
 
+static void ask_monitors(VirtLane *v, MonoTime now);
+
 static void on_done(void *context, WorkerRole role, const WorkerAsk *ask, const DoneBody *done) {
         VirtLane *v = context;
         MonoTime now = mono_now();
@@ -112,6 +114,7 @@ static void on_done(void *context, WorkerRole role, const WorkerAsk *ask, const 
                 states_done(v, ask, done, now);
         else
                 monitor_done(v, ask, done, now);
+        ask_monitors(v, now);
 }
 
 static void on_lost(void *context, const WorkerAsk *ask, bool deadline) {
@@ -274,7 +277,8 @@ static void ask_states(VirtLane *v, MonoTime now) {
                 v->definitions_due = true;
         if (v->definitions_due)
                 flags |= ASK_WITH_DEFINITIONS;
-        bool interfaces = qemu_nics_unresolved(v->s.qemu) && mono_since(now, v->interfaces_at).ns >= INTERFACES_EVERY.ns;
+        bool interfaces = qemu_nics_unresolved(v->s.qemu) && mono_since(now,
+                                                                        v->interfaces_at).ns >= INTERFACES_EVERY.ns;
         if (interfaces)
                 flags |= ASK_WITH_INTERFACES;
         if (worker_pool_ask(v->pool, WORKER_STATES, v->s.host, ASK_STATES, flags, now) < 0)
@@ -287,6 +291,15 @@ static void ask_states(VirtLane *v, MonoTime now) {
                 v->interfaces_at = now;
 }
 
+static void ask_monitors(VirtLane *v, MonoTime now) {
+        /* What is queued waits for libvirtd, and is then as fresh as can be. */
+        if (v->n == 0 || !v->up)
+                return;
+        size_t outstanding = virt_lane_outstanding(v);
+        while (v->n > 0 && worker_pool_idle(v->pool, WORKER_MONITOR))
+                ask_next(v, outstanding, now);
+}
+
 void virt_lane_tick(VirtLane *v, MonoTime now) {
         worker_pool_tick(v->pool, now);
         if (v->states_due)
@@ -296,12 +309,7 @@ void virt_lane_tick(VirtLane *v, MonoTime now) {
                 v->due_since = now;
                 write_up(v, false);
         }
-        /* What is queued waits for libvirtd, and is then as fresh as can be. */
-        if (v->n == 0 || !v->up)
-                return;
-        size_t outstanding = virt_lane_outstanding(v);
-        while (v->n > 0 && worker_pool_idle(v->pool, WORKER_MONITOR))
-                ask_next(v, outstanding, now);
+        ask_monitors(v, now);
 }
 
 bool virt_lane_up(const VirtLane *v) {

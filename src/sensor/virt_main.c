@@ -198,7 +198,8 @@ static int setup(Server *s) {
         if (virEventRegisterDefaultImpl() < 0 || virInitialize() < 0)
                 return -EIO;
         s->timer = virEventAddTimeout(-1, on_work, s, NULL);
-        if (s->timer < 0 || virEventAddHandle(ASK_FD, VIR_EVENT_HANDLE_READABLE | VIR_EVENT_HANDLE_HANGUP | VIR_EVENT_HANDLE_ERROR, on_ask, s, NULL) < 0)
+        if (s->timer < 0 || virEventAddHandle(ASK_FD,
+                                              VIR_EVENT_HANDLE_READABLE | VIR_EVENT_HANDLE_HANGUP | VIR_EVENT_HANDLE_ERROR, on_ask, s, NULL) < 0)
                 return -EIO;
         frame_put_hello(&s->writer);
         frame_flush(&s->writer);
@@ -216,7 +217,8 @@ static int confine(void) {
 int main(int argc, char **argv) {
         log_setup("parallax-virt", LOG_INFO, LOG_FORMAT_LOGFMT);
         if (argc != 3 || (strcmp(argv[1], "states") != 0 && strcmp(argv[1], "monitor") != 0)) {
-                (void)fprintf(stderr, "parallax-virt: started by parallax-sensor as: parallax-virt states|monitor URI\n");
+                (void)fprintf(stderr,
+                              "parallax-virt: started by parallax-sensor as: parallax-virt states|monitor URI\n");
                 return 2;
         }
         /* A sensor that is killed must not leave a worker behind that hangs in a call. */

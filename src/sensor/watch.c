@@ -42,7 +42,8 @@ bool watch_answer(Watch *w, const DoneBody *done, MonoTime now) {
                         w->busy_since = (MonoTime){ now.ns - (done->control > 0 ? done->control * NS_PER_MS : 0) };
                 /* The probe came back: the next one need not wait long. */
                 w->backoff = (Duration){ 0 };
-                w->retry_at = mono_add(now, mono_since(now, w->busy_since).ns < WATCH_BUSY_GRACE.ns ? MILLISECONDS(1000) : WATCH_BACKOFF_MIN);
+                w->retry_at = mono_add(now, mono_since(now,
+                                                       w->busy_since).ns < WATCH_BUSY_GRACE.ns ? MILLISECONDS(1000) : WATCH_BACKOFF_MIN);
                 return false;
         case ASK_DOWN:
                 return false; /* says nothing about the domain */

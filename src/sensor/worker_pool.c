@@ -244,7 +244,8 @@ static void try_start(Place *p, MonoTime now) {
                 return;
         }
         p->pool->counts.start_failures++;
-        LOG_LIMITED(LOG_ERROR, "sensor.worker.start", role_name(p->role), LOG_S("program", p->pool->program), LOG_E("error", r));
+        LOG_LIMITED(LOG_ERROR, "sensor.worker.start", role_name(p->role), LOG_S("program", p->pool->program),
+                    LOG_E("error", r));
         if (p->pid == 0)
                 back_off(p, now);
 }

@@ -169,7 +169,8 @@ static void on_disk(virConnectPtr conn, virDomainPtr domain, const char *before,
         note(opaque, domain, NEED_XML);
 }
 
-static void on_block_job(virConnectPtr conn, virDomainPtr domain, const char *disk, int type, int status, void *opaque) {
+static void on_block_job(virConnectPtr conn, virDomainPtr domain, const char *disk, int type, int status,
+                         void *opaque) {
         (void)conn;
         (void)disk;
         (void)type;
@@ -194,7 +195,8 @@ static const struct {
 void inventory_attach(Inventory *inv, virConnectPtr conn) {
         /* A driver without some event is no reason to do without the others: looks find the rest. */
         for (size_t i = 0; i < EVENT_KINDS; i++)
-                inv->callbacks[i] = virConnectDomainEventRegisterAny(conn, NULL, EVENTS[i].id, EVENTS[i].callback, inv, NULL);
+                inv->callbacks[i] = virConnectDomainEventRegisterAny(conn, NULL, EVENTS[i].id, EVENTS[i].callback,
+                                                                     inv, NULL);
         for (size_t i = 0; i < inv->n; i++)
                 inv->known[i].need = NEED_ALL;
 }

@@ -7,9 +7,14 @@
 /* Handles save a lookup call each visit; more domains than this share the rest without being kept. */
 #define HANDLES_MAX 8192u
 
+/* Each call costs libvirtd about as much as all it does for a state. Events and the inventory keep DOM_INFO up to
+ * date; only plugged vCPUs have no event. */
+#define INFO_EVERY SECONDS(120)
+
 typedef struct Handle {
         Uuid uuid;
         virDomainPtr domain;
+        MonoTime info_at; /* DOM_INFO was read then */
 } Handle;
 
 struct VirtMonitor {
@@ -62,21 +67,23 @@ static int keep(VirtMonitor *m, const Uuid *uuid, virDomainPtr domain) {
                 m->handles = grown;
                 m->cap = cap;
         }
-        m->handles[m->n++] = (Handle){ *uuid, domain };
+        m->handles[m->n++] = (Handle){ *uuid, domain, { 0 } };
         return 0;
 }
 
-/* Borrowed from the table; NULL with libvirt's error set. */
-static virDomainPtr handle_of(VirtMonitor *m, virConnectPtr conn, const Uuid *uuid) {
+/* Borrowed from the table until it is touched; NULL with libvirt's error set. */
+static Handle *handle_of(VirtMonitor *m, virConnectPtr conn, const Uuid *uuid) {
         for (size_t i = 0; i < m->n; i++)
                 if (uuid_equal(&m->handles[i].uuid, uuid))
-                        return m->handles[i].domain;
+                        return &m->handles[i];
         virDomainPtr domain = virDomainLookupByUUID(conn, uuid->bytes);
-        if (domain && keep(m, uuid, domain) < 0) {
+        if (!domain)
+                return NULL;
+        if (keep(m, uuid, domain) < 0) {
                 (void)virDomainFree(domain);
                 return NULL;
         }
-        return domain;
+        return &m->handles[m->n - 1];
 }
 
 static void begin(BatchBuilder *b, const Uuid *uuid, GroupId group) {
@@ -101,7 +108,8 @@ VirtOutcome virt_info_look(virDomainPtr domain, const Uuid *uuid, BatchBuilder *
 
 static VirtOutcome stats_look(VirtMonitor *m, virDomainPtr domain, const Uuid *uuid, Sink *sink) {
         virDomainStatsRecordPtr *records = NULL;
-        int n = virDomainListGetStats((virDomainPtr[]){ domain, NULL }, VIR_DOMAIN_STATS_BALLOON | VIR_DOMAIN_STATS_BLOCK,
+        int n = virDomainListGetStats((virDomainPtr[]){ domain, NULL },
+                                      VIR_DOMAIN_STATS_BALLOON | VIR_DOMAIN_STATS_BLOCK,
                                       &records, VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT);
         if (n < 0)
                 return virt_outcome_of_error();
@@ -122,9 +130,10 @@ static VirtOutcome stats_look(VirtMonitor *m, virDomainPtr domain, const Uuid *u
         return n > 0 ? (VirtOutcome){ .state = VIRT_OK } : (VirtOutcome){ .state = VIRT_GONE };
 }
 
-static void job_look(VirtMonitor *m, virDomainPtr domain, const Uuid *uuid, Sink *sink) {
-        virDomainJobInfo job;
-        if (virDomainGetJobInfo(domain, &job) < 0)
+/* Control info has told whether there is a job; without one virDomainGetJobInfo gives type 0 and zeros. */
+static void job_look(VirtMonitor *m, virDomainPtr domain, const Uuid *uuid, bool has_job, Sink *sink) {
+        virDomainJobInfo job = { .type = VIR_DOMAIN_JOB_NONE };
+        if (has_job && virDomainGetJobInfo(domain, &job) < 0)
                 return;
         const struct {
                 MetricId metric;
@@ -150,28 +159,38 @@ static void job_look(VirtMonitor *m, virDomainPtr domain, const Uuid *uuid, Sink
         sink_build(sink, &m->batch);
 }
 
-static VirtOutcome look(VirtMonitor *m, virDomainPtr domain, const Uuid *uuid, bool control_only, Sink *sink) {
+static VirtOutcome values_look(VirtMonitor *m, Handle *h, bool has_job, Sink *sink) {
+        VirtOutcome out = stats_look(m, h->domain, &h->uuid, sink);
+        if (out.state != VIRT_OK)
+                return out;
+        job_look(m, h->domain, &h->uuid, has_job, sink);
+        MonoTime now = mono_now();
+        if (h->info_at.ns && mono_since(now, h->info_at).ns < INFO_EVERY.ns)
+                return out;
+        h->info_at = now;
+        return virt_info_look(h->domain, &h->uuid, &m->batch, sink);
+}
+
+static VirtOutcome look(VirtMonitor *m, Handle *h, bool control_only, Sink *sink) {
         virDomainControlInfo control;
-        if (virDomainGetControlInfo(domain, &control, 0) < 0)
+        if (virDomainGetControlInfo(h->domain, &control, 0) < 0)
                 return virt_outcome_of_error();
         if (control.state == VIR_DOMAIN_CONTROL_OCCUPIED || control.state == VIR_DOMAIN_CONTROL_ERROR)
-                return (VirtOutcome){ .state = VIRT_BUSY, .error = (int)control.state, .control = (int64_t)control.stateTime };
+                return (VirtOutcome){ .state = VIRT_BUSY, .error = (int)control.state,
+                                      .control = (int64_t)control.stateTime };
         if (!control_only) {
-                VirtOutcome out = stats_look(m, domain, uuid, sink);
-                if (out.state == VIRT_OK)
-                        out = virt_info_look(domain, uuid, &m->batch, sink);
+                VirtOutcome out = values_look(m, h, control.state == VIR_DOMAIN_CONTROL_JOB, sink);
                 if (out.state != VIRT_OK)
                         return out;
-                job_look(m, domain, uuid, sink);
         }
         return (VirtOutcome){ .state = VIRT_OK, .error = (int)control.state };
 }
 
 VirtOutcome virt_monitor_look(VirtMonitor *m, virConnectPtr conn, const Uuid *uuid, bool control_only, Sink *sink) {
-        virDomainPtr domain = handle_of(m, conn, uuid);
-        if (!domain)
+        Handle *h = handle_of(m, conn, uuid);
+        if (!h)
                 return virt_outcome_of_error();
-        VirtOutcome out = look(m, domain, uuid, control_only, sink);
+        VirtOutcome out = look(m, h, control_only, sink);
         if (out.state == VIRT_GONE)
                 forget(m, uuid);
         return out;

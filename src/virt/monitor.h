@@ -17,7 +17,7 @@ int virt_monitor_new(VirtMonitor **ret_monitor) MUST_USE;
 VirtMonitor *virt_monitor_free(VirtMonitor *m);
 /* Forgets the handles of domains (the connection is about to be closed). */
 void virt_monitor_detach(VirtMonitor *m);
-/* Writes DOM_BALLOON, DOM_BLOCK, DOM_INFO and DOM_JOB; with `control_only` nothing but the control info is
+/* Writes DOM_BALLOON, DOM_BLOCK, DOM_JOB and now and then DOM_INFO; with `control_only` nothing but the control info is
  * asked for. */
 VirtOutcome virt_monitor_look(VirtMonitor *m, virConnectPtr conn, const Uuid *uuid, bool control_only, Sink *sink);
 

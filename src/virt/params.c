@@ -79,7 +79,8 @@ static bool number_of(const virTypedParameter *p, double *ret_v) {
         }
 }
 
-static bool set_by_name(BatchBuilder *b, const ParamMap *map, size_t n_map, const char *name, const virTypedParameter *p) {
+static bool set_by_name(BatchBuilder *b, const ParamMap *map, size_t n_map, const char *name,
+                        const virTypedParameter *p) {
         double v;
         for (size_t i = 0; i < n_map; i++)
                 if (strcmp(map[i].name, name) == 0) {
@@ -110,13 +111,15 @@ size_t params_balloon(const virTypedParameter *p, int n, BatchBuilder *b) {
 /* "block.12.rd.bytes" -> index 12, rest "rd.bytes". */
 static const char *indexed(const char *field, const char *prefix, uint64_t *ret_index) {
         Scan s = SCAN(field, strnlen(field, VIR_TYPED_PARAM_FIELD_LENGTH));
-        if (!scan_literal(&s, prefix) || s.at == s.end || *s.at == ' ' || !scan_u64(&s, ret_index) || !scan_literal(&s, "."))
+        if (!scan_literal(&s, prefix) || s.at == s.end || *s.at == ' ' || !scan_u64(&s, ret_index) ||
+            !scan_literal(&s, "."))
                 return NULL;
         return s.at;
 }
 
 /* libvirt writes "name" first for each index; what comes before a row's name has no row to go to. */
-static size_t rows(const virTypedParameter *p, int n, BatchBuilder *b, const char *prefix, const ParamMap *map, size_t n_map) {
+static size_t rows(const virTypedParameter *p, int n, BatchBuilder *b, const char *prefix, const ParamMap *map,
+                   size_t n_map) {
         size_t set = 0;
         uint64_t row = UINT64_MAX;
         for (int i = 0; i < n; i++) {
@@ -124,7 +127,8 @@ static size_t rows(const virTypedParameter *p, int n, BatchBuilder *b, const cha
                 const char *name = indexed(p[i].field, prefix, &index);
                 if (!name)
                         continue;
-                if (strcmp(name, "name") == 0 && p[i].type == VIR_TYPED_PARAM_STRING && p[i].value.s && b->n_rows < ROWS_MAX) {
+                if (strcmp(name, "name") == 0 && p[i].type == VIR_TYPED_PARAM_STRING && p[i].value.s &&
+                    b->n_rows < ROWS_MAX) {
                         batch_row1(b, p[i].value.s, strlen(p[i].value.s));
                         row = index;
                 } else if (index == row) {

@@ -89,7 +89,7 @@ with Parallax() as p:
                 def complete():
                     return {"lab-idle", "lab-busy", "lab-io", "lab-leak"} <= {r["metric"].get("domain") for r in query(expression)}
                 wait_for(complete, 20, expression)
-            assert query('100 - avg(rate(node_cpu_seconds_total{mode="idle"}[10s])) * 100')
+            wait_for(lambda: query('100 - avg(rate(node_cpu_seconds_total{mode="idle"}[10s])) * 100'), 20, "the host's CPU use")
 
         @test("prometheus: a destroyed guest's series end within one interval")
         def _():

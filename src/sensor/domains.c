@@ -235,8 +235,8 @@ static void virt_gone(Sink *s, EntityKey key) {
 
 static bool virt_may_send(Domains *t, const Batch *b) {
         if (b->key.kind == ENTITY_HOST)
-                return entity_key_equal(&b->key, &t->host) && (b->group == GROUP_HYP_VERSION ||
-                                                               b->group == GROUP_HYP_POOL);
+                return entity_key_equal(&b->key, &t->host) &&
+                       (b->group == GROUP_HYP_VERSION || b->group == GROUP_HYP_POOL);
         Domain *d = domains_find(t, &b->key);
         if (!d || !d->virt)
                 return false;

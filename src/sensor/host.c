@@ -29,8 +29,8 @@ EntityKey host_key(const char *root, const char *name) {
         char named[HOST_NAME_LEN + 8];
         int n = snprintf(named, sizeof named, "host/%s", name);
         XXH128_canonical_t canonical;
-        XXH128_canonicalFromHash(&canonical, XXH3_128bits(named,
-                                                          (size_t)n < sizeof named ? (size_t)n : sizeof named - 1));
+        size_t len = (size_t)n < sizeof named ? (size_t)n : sizeof named - 1;
+        XXH128_canonicalFromHash(&canonical, XXH3_128bits(named, len));
         memcpy(key.id.bytes, canonical.digest, sizeof key.id.bytes);
         return key;
 }

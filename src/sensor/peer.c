@@ -118,8 +118,8 @@ void peer_tick(Peer *p, MonoTime now) {
         if (!p->channel && now.ns >= p->retry_at.ns) {
                 int r = try_connect(p);
                 if (r < 0) {
-                        LOG_LIMITED(LOG_WARN, "sensor.peer.connect", p->path, LOG_S("path", p->path), LOG_E("error",
-                                                                                                            r));
+                        LOG_LIMITED(LOG_WARN, "sensor.peer.connect", p->path, LOG_S("path", p->path),
+                                    LOG_E("error", r));
                         back_off(p, now);
                 }
         }

@@ -79,6 +79,7 @@ void sensor_write_self(Sensor *s, MonoTime now) {
 
 void sensor_status(const Sensor *s, Buf *out) {
         buf_printf(out, "%zu domains, %zu containers, parallaxd %s, libvirt %s", domains_count(s->domains),
-                   s->containers ? container_stats(s->containers)->found : 0, peer_connected(s->peer) ? "connected" : "away",
+                   s->containers ? container_stats(s->containers)->found : 0,
+                   peer_connected(s->peer) ? "connected" : "away",
                    !s->virt ? "off" : virt_lane_up(s->virt) ? "up" : "down");
 }

@@ -5,8 +5,14 @@
 
 #include <sys/types.h>
 
-typedef enum SelfCollector { SELF_HOST, SELF_DOMAIN, SELF_DISCOVER, SELF_CONTAINER, SELF_ENGINE,
-                             SELF_COLLECTOR_COUNT } SelfCollector;
+typedef enum SelfCollector {
+        SELF_HOST,
+        SELF_DOMAIN,
+        SELF_DISCOVER,
+        SELF_CONTAINER,
+        SELF_ENGINE,
+        SELF_COLLECTOR_COUNT
+} SelfCollector;
 
 typedef struct SelfCost {
         uint64_t looks;

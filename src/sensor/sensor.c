@@ -42,8 +42,8 @@ static void schedule_states(Sensor *s) {
 static void schedule_domain(Sensor *s, const Domain *d) {
         Duration never = { 0 };
         schedule(s, d->key, LANE_KERNEL, d->kernel ? interval_of(s, d->tier, LANE_KERNEL) : never);
-        schedule(s, d->key, LANE_MONITOR, d->kernel && d->virt && s->virt ? interval_of(s, d->tier,
-                                                                                        LANE_MONITOR) : never);
+        bool ask = d->kernel && d->virt && s->virt;
+        schedule(s, d->key, LANE_MONITOR, ask ? interval_of(s, d->tier, LANE_MONITOR) : never);
 }
 
 static void schedule_all(Sensor *s) {
@@ -310,10 +310,11 @@ static void reopen_virt(Sensor *s) {
 }
 
 static bool same_containers(const Settings *a, const Settings *b) {
-        return a->docker_enabled == b->docker_enabled && a->podman_enabled == b->podman_enabled && a->lxc_enabled == b->lxc_enabled &&
-               a->services_enabled == b->services_enabled && a->max_containers == b->max_containers &&
-               strcmp(a->docker_socket, b->docker_socket) == 0 && strcmp(a->docker_root, b->docker_root) == 0 &&
-               strcmp(a->podman_socket, b->podman_socket) == 0 && strcmp(a->podman_root, b->podman_root) == 0;
+        return a->docker_enabled == b->docker_enabled && a->podman_enabled == b->podman_enabled &&
+               a->lxc_enabled == b->lxc_enabled && a->services_enabled == b->services_enabled &&
+               a->max_containers == b->max_containers && strcmp(a->docker_socket, b->docker_socket) == 0 &&
+               strcmp(a->docker_root, b->docker_root) == 0 && strcmp(a->podman_socket, b->podman_socket) == 0 &&
+               strcmp(a->podman_root, b->podman_root) == 0;
 }
 
 static bool same_virt(const Settings *a, const Settings *b) {

@@ -277,8 +277,8 @@ static void ask_states(VirtLane *v, MonoTime now) {
                 v->definitions_due = true;
         if (v->definitions_due)
                 flags |= ASK_WITH_DEFINITIONS;
-        bool interfaces = qemu_nics_unresolved(v->s.qemu) && mono_since(now,
-                                                                        v->interfaces_at).ns >= INTERFACES_EVERY.ns;
+        bool interfaces = mono_since(now,
+                                     v->interfaces_at).ns >= INTERFACES_EVERY.ns && qemu_nics_unresolved(v->s.qemu);
         if (interfaces)
                 flags |= ASK_WITH_INTERFACES;
         if (worker_pool_ask(v->pool, WORKER_STATES, v->s.host, ASK_STATES, flags, now) < 0)

@@ -92,8 +92,14 @@ static bool connected(Server *s) {
 }
 
 static unsigned look_flags(uint32_t ask_flags) {
-        return (ask_flags & ASK_WITH_INTERFACES ? INVENTORY_INTERFACES : 0u) | (ask_flags & ASK_WITH_PERF ? INVENTORY_PERF : 0u) |
-               (ask_flags & ASK_WITH_DEFINITIONS ? INVENTORY_DEFINITIONS : 0u);
+        unsigned what = 0;
+        if (ask_flags & ASK_WITH_INTERFACES)
+                what |= INVENTORY_INTERFACES;
+        if (ask_flags & ASK_WITH_PERF)
+                what |= INVENTORY_PERF;
+        if (ask_flags & ASK_WITH_DEFINITIONS)
+                what |= INVENTORY_DEFINITIONS;
+        return what;
 }
 
 static VirtOutcome perform(Server *s, const EntityKey *key, const AskBody *ask) {
@@ -198,8 +204,8 @@ static int setup(Server *s) {
         if (virEventRegisterDefaultImpl() < 0 || virInitialize() < 0)
                 return -EIO;
         s->timer = virEventAddTimeout(-1, on_work, s, NULL);
-        if (s->timer < 0 || virEventAddHandle(ASK_FD,
-                                              VIR_EVENT_HANDLE_READABLE | VIR_EVENT_HANDLE_HANGUP | VIR_EVENT_HANDLE_ERROR, on_ask, s, NULL) < 0)
+        int events = VIR_EVENT_HANDLE_READABLE | VIR_EVENT_HANDLE_HANGUP | VIR_EVENT_HANDLE_ERROR;
+        if (s->timer < 0 || virEventAddHandle(ASK_FD, events, on_ask, s, NULL) < 0)
                 return -EIO;
         frame_put_hello(&s->writer);
         frame_flush(&s->writer);

@@ -4,6 +4,10 @@ static bool stopped(char state) {
         return state == 'T' || state == 't';
 }
 
+static bool monitor_stuck(const Watch *w, MonoTime now) {
+        return w->busy_since.ns && mono_since(now, w->busy_since).ns >= WATCH_BUSY_GRACE.ns;
+}
+
 static void forgive(Watch *w) {
         w->retry_at = (MonoTime){ 0 };
         w->backoff = (Duration){ 0 };
@@ -42,8 +46,7 @@ bool watch_answer(Watch *w, const DoneBody *done, MonoTime now) {
                         w->busy_since = (MonoTime){ now.ns - (done->control > 0 ? done->control * NS_PER_MS : 0) };
                 /* The probe came back: the next one need not wait long. */
                 w->backoff = (Duration){ 0 };
-                w->retry_at = mono_add(now, mono_since(now,
-                                                       w->busy_since).ns < WATCH_BUSY_GRACE.ns ? MILLISECONDS(1000) : WATCH_BACKOFF_MIN);
+                w->retry_at = mono_add(now, monitor_stuck(w, now) ? WATCH_BACKOFF_MIN : SECONDS(1));
                 return false;
         case ASK_DOWN:
                 return false; /* says nothing about the domain */
@@ -67,7 +70,7 @@ WatchPermit watch_permit(const Watch *w, MonoTime now) {
 
 Duration watch_stuck(const Watch *w, MonoTime now) {
         MonoTime since = now;
-        if (w->busy_since.ns && mono_since(now, w->busy_since).ns >= WATCH_BUSY_GRACE.ns)
+        if (monitor_stuck(w, now))
                 since = w->busy_since;
         if (w->lost_since.ns && w->lost_since.ns < since.ns)
                 since = w->lost_since;

@@ -10,8 +10,15 @@
 #include "wire/frame.h"
 
 /* Values of the metric DOM_WATCH.CONTROL; 0 to 3 are virDomainControlState. */
-enum { WATCH_OK = 0, WATCH_JOB = 1, WATCH_OCCUPIED = 2, WATCH_ERROR = 3, WATCH_STOPPED = 4, WATCH_SLEEPING = 5,
-       WATCH_LOST = 6 };
+enum {
+        WATCH_OK = 0,
+        WATCH_JOB = 1,
+        WATCH_OCCUPIED = 2,
+        WATCH_ERROR = 3,
+        WATCH_STOPPED = 4,
+        WATCH_SLEEPING = 5,
+        WATCH_LOST = 6,
+};
 
 typedef enum WatchPermit { WATCH_ASK_NOTHING, WATCH_ASK_CONTROL, WATCH_ASK_ALL } WatchPermit;
 

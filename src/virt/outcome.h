@@ -13,7 +13,7 @@ typedef enum VirtState {
 
 typedef struct VirtOutcome {
         VirtState state;
-        int error;      /* VIRT_FAILED: virErrorNumber; VIRT_BUSY and VIRT_OK of a monitor look: virDomainControlState */
+        int error;       /* VIRT_FAILED: virErrorNumber; VIRT_BUSY, VIRT_OK of a monitor: virDomainControlState */
         int64_t control; /* VIRT_BUSY: ms since the monitor was entered, as far as libvirt knows */
 } VirtOutcome;
 

@@ -166,10 +166,10 @@ up() {
 
 down() {
         [ -e "$state" ] || return 0
-        # In the reverse order of their start; engines are started again for the leavings of a killed run.
+        # Engines are started again for the leavings of a killed run; they end last, after what they hold.
         if grep -q '^domain' "$state" && ! timeout 10 $virsh version >/dev/null 2>&1; then libvirt_up; fi
         if grep -qE '^(container|image)' "$state" && ! docker version >/dev/null 2>&1; then engine_up || true; fi
-        tac "$state" >"$state.down"
+        { grep -v '^process' "$state" | tac; grep '^process' "$state" | tac; } >"$state.down" || true
         while read -r kind what rest; do
                 case $kind in
                 domain) timeout 20 $virsh destroy "$what" >/dev/null 2>&1 || true ;;

@@ -255,11 +255,11 @@ def xml_text(text):
 
 def tiny_xml(name, uuid=None, nic=False, metadata="", title=""):
     uuid_line = f"<uuid>{uuid}</uuid>" if uuid else ""
-    nic_line = "<interface type='bridge'><source bridge='plxlab0'/><model type='virtio'/></interface>" if nic else ""
+    nic_line = "<interface type='bridge'><source bridge='plxlab0'/><model type='virtio'/><rom enabled='no'/></interface>" if nic else ""
     title_line = f"<title>{xml_text(title)}</title>" if title else ""
     return f"""<domain type='{tiny_kind()}'><name>{xml_text(name)}</name>{uuid_line}{title_line}
 <metadata>{metadata}</metadata><memory unit='MiB'>8</memory><vcpu>1</vcpu>
-<os><type arch='x86_64' machine='pc'>hvm</type></os>
+<os><type arch='x86_64' machine='pc'>hvm</type><boot dev='hd'/></os>
 <seclabel type='static' model='dac' relabel='no'><label>+0:+0</label></seclabel>
 <devices><emulator>/usr/bin/qemu-system-x86_64</emulator>
 <disk type='file' device='disk'><driver name='qemu' type='raw' cache='unsafe'/><source file='{tiny_image()}'/>

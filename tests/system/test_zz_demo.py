@@ -60,9 +60,11 @@ def _():
     process = subprocess.Popen(["bash", DEMO, "lab"], env={**ENV, "PARALLAX_SECONDS": "100"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True)
     wait_for(lambda: process.poll() is not None or (port_open() and b"lab-io" in fetch(f"http://127.0.0.1:{PORT}/metrics")[0]), 60, "guests are shown again")
     assert process.poll() is None, process.stdout.read().decode()[-2000:]
+    # dockerd and libvirtd were killed too: what they held must be taken over, not be in the way
     process.send_signal(signal.SIGINT)
     out = process.communicate(timeout=60)[0].decode()
     assert process.returncode == 0, out[-2000:]
+    assert "left alone" not in out, out[-2000:]
     wait_for(lambda: processes() <= before, 10, f"left over: {processes() - before}")
 
 

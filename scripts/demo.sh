@@ -64,7 +64,7 @@ start parallax-sensor
 
 url=http://$listen
 for _ in $(seq 100); do
-        "$top/build/parallax" --runtime-dir "$run" ls >/dev/null 2>&1 && break
+        "$top/build/parallax" --runtime-dir "$run" ls 2>/dev/null | grep -q running && break
         if ! kill -0 "$(head -n 1 "$pids" | cut -d' ' -f1)" 2>/dev/null; then
                 echo "parallax: parallaxd ended:" >&2
                 tail -n 5 "$work/parallaxd.log" >&2

@@ -146,11 +146,13 @@ containers_up() {
 
 container() { # container NAME ARGS...
         local name=$1; shift
+        # One with our label was left by a run that lost its state.
+        [ "$(docker container inspect -f '{{index .Config.Labels "parallax.lab"}}' "$name" 2>/dev/null)" != 1 ] || docker rm -f "$name" >/dev/null
         if docker container inspect "$name" >/dev/null 2>&1; then
                 note "a container $name exists and is not this lab's: left alone"
                 return
         fi
-        echo "container $(docker run -d --network none --name "$name" "$@") $name" >>"$state"
+        echo "container $(docker run -d --network none --label parallax.lab=1 --name "$name" "$@") $name" >>"$state"
 }
 
 up() {

@@ -99,7 +99,7 @@ with Parallax() as p:
         try:
             series = wait_for(lambda: (lambda s: s if value(s, "libvirt_domain_info_meta", uuid=identity) is not None else None)(p.scrape()), 20, "libvirt_domain_info_meta")
             assert p.daemon.poll() is None and p.sensor.poll() is None
-            assert value(p.scrape(), "parallax_domain_age_seconds", uuid=identity, lane="kernel") is not None
+            wait_for(lambda: value(p.scrape(), "parallax_domain_age_seconds", uuid=identity, lane="kernel") is not None, 10, "the kernel lane has found it")
         finally:
             virsh("destroy", identity, check=False)
 

@@ -282,6 +282,20 @@ int generation_chain(const Generation *g, uint32_t chunk, int64_t begin_ms, int6
         return 0;
 }
 
+int64_t generation_next(const Generation *g, uint32_t chunk, int64_t after) {
+        int64_t next = INT64_MAX, times[TAIL_MAX];
+        while (chunk) {
+                ChunkHead h = chunk_head(g, chunk);
+                if (h.first_ms + h.last <= after)
+                        break;
+                (void)get_times(&h, times);
+                for (uint8_t i = h.n; i-- > 0 && times[i] > after;)
+                        next = times[i];
+                chunk = h.prev;
+        }
+        return next;
+}
+
 bool generation_find(const Generation *g, uint32_t chunk, int64_t time, double *ret_value) {
         while (chunk) {
                 ChunkHead h = chunk_head(g, chunk);

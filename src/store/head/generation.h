@@ -64,3 +64,5 @@ int generation_chain(const Generation *g, uint32_t chunk, int64_t begin_ms, int6
 bool generation_range(const Generation *g, uint32_t chunk, int64_t *ret_min, int64_t *ret_max);
 /* The value at an instant in a chain; false when it has none. */
 bool generation_find(const Generation *g, uint32_t chunk, int64_t time, double *ret_value);
+/* The first instant of a chain after `after`; INT64_MAX: none. */
+int64_t generation_next(const Generation *g, uint32_t chunk, int64_t after);

@@ -299,6 +299,30 @@ bool head_range(const Head *h, const Generation *g, uint32_t ref, int64_t *ret_m
         return min <= max;
 }
 
+static int64_t next_of(const int64_t *times, uint32_t n, int64_t after) {
+        uint32_t low = 0, high = n;
+        while (low < high) {
+                uint32_t middle = low + (high - low) / 2;
+                if (times[middle] <= after)
+                        low = middle + 1;
+                else
+                        high = middle;
+        }
+        return low < n ? times[low] : INT64_MAX;
+}
+
+int64_t head_next(const Generation *g, uint32_t ref, int64_t after) {
+        assert(g->frozen && ref < g->n_series);
+        int64_t next = generation_next(g, g->heads[ref], after);
+        if (g->asides_of[ref]) {
+                const Aside *a = &g->asides[g->asides_of[ref] - 1];
+                int64_t floats = next_of(a->times, a->n, after), histograms = next_of(a->histogram_times, a->n_histograms, after);
+                next = floats < next ? floats : next;
+                next = histograms < next ? histograms : next;
+        }
+        return next;
+}
+
 static void put_sample(Buf *times, Buf *values, int64_t t, double v) {
         buf_put(times, &t, sizeof t);
         buf_put(values, &v, sizeof v);

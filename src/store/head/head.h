@@ -42,3 +42,5 @@ int head_read(const Head *h, const Generation *g, uint32_t ref, int64_t begin_ms
 const Aside *head_aside(const Head *h, const Generation *g, uint32_t ref);
 /* Whether the series has anything in the generation, and between what instants. */
 bool head_range(const Head *h, const Generation *g, uint32_t ref, int64_t *ret_min, int64_t *ret_max);
+/* The first instant of the series in a frozen generation after `after`; INT64_MAX: none. */
+int64_t head_next(const Generation *g, uint32_t ref, int64_t after);

@@ -548,8 +548,11 @@ static int compare_series(const void *a, const void *b, void *context) {
         return (x->n_pairs > y->n_pairs) - (x->n_pairs < y->n_pairs);
 }
 
-int index_sort(const HeadIndex *ix, uint32_t n, uint32_t *ret_refs) {
-        uint32_t n_pairs = ix->n_pairs;
+uint32_t index_pairs(const HeadIndex *ix) {
+        return ix->n_pairs;
+}
+
+int index_sort(const HeadIndex *ix, uint32_t n, uint32_t n_pairs, uint32_t *ret_refs) {
         CLEANUP_FREE uint32_t *order = malloc(((size_t)n_pairs + 1) * sizeof *order);
         CLEANUP_FREE uint32_t *rank = malloc(((size_t)n_pairs + 1) * sizeof *rank);
         if (!order || !rank)

@@ -90,8 +90,10 @@ Pair *index_pair_of(const HeadIndex *ix, uint32_t ref, Span name);
 
 /* Appends the refs (uint32_t, ascending) of the series that all matchers hold for. -ENOMEM. */
 int index_select(const HeadIndex *ix, const Matcher *matchers, size_t n, Buf *ret_refs) MUST_USE;
-/* Refs 0..index_count() (n as it was under the lock) in the order of labels_compare(). Any thread. -ENOMEM. */
-int index_sort(const HeadIndex *ix, uint32_t n, uint32_t *ret_refs) MUST_USE;
+/* How many pairs there are. */
+uint32_t index_pairs(const HeadIndex *ix);
+/* Refs 0..n in the order of labels_compare(), for an n and n_pairs that were read under the lock. Any thread. -ENOMEM. */
+int index_sort(const HeadIndex *ix, uint32_t n, uint32_t n_pairs, uint32_t *ret_refs) MUST_USE;
 
 /* Walks over all label names, and over the pairs of one. */
 uint32_t index_names(const HeadIndex *ix);

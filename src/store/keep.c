@@ -120,6 +120,7 @@ int keeper_commit(Store *s, Manifest *taken, bool thaw) {
         CLEANUP(manifest_freep) Manifest *next = taken;
         Catalog *catalog = NULL;
         drop_tombstones(next);
+        next->next_id = s->next_id;
         int r = catalog_build(s->vfs, next, s->catalog, on_damaged, s, &catalog);
         if (r == 0)
                 r = manifest_save(s->vfs, next);

@@ -274,7 +274,7 @@ static int merge(Store *s, const Choice *c) {
         char name[PART_NAME_MAX];
         if (!next)
                 return -ENOMEM;
-        PartMeta meta = { .store = next->store, .id = next->next_id++, .tier = c->tier, .begin_ms = c->begin_ms, .end_ms = c->end_ms };
+        PartMeta meta = { .store = next->store, .id = s->next_id++, .tier = c->tier, .begin_ms = c->begin_ms, .end_ms = c->end_ms };
         part_name(meta.tier, meta.id, name);
         int r = merge_open(&m);
         if (r == 0)

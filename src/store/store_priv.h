@@ -58,6 +58,7 @@ struct Store {
         MonoTime last_sync, last_space, last_flush, last_expiry, last_collect;
         StoreStats stats;        /* counters; the rest is filled when asked for */
         /* Keeper's */
+        uint64_t next_id; /* of parts: not used again when what it was for fails, since its file may be there */
         uint32_t frozen_segment; /* of the log: the first that the frozen generation is not in */
         uint32_t frozen_pairs;   /* of the index when it was frozen */
         struct Quiet *quiet;     /* when partitions last got a part */

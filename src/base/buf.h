@@ -12,6 +12,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct Buf {
         char *data;    /* not terminated; see buf_cstr() */
         size_t len;
@@ -47,3 +51,7 @@ void buf_put_double(Buf *b, double v);
 /* Reads the whole file at `path` relative to directory descriptor `dirfd` (AT_FDCWD allowed).
  * At most `limit` bytes, else -EFBIG. 0 or negative errno. A read that fails leaves the buffer as it was. */
 int buf_read_file(Buf *b, int dirfd, const char *path, size_t limit) MUST_USE;
+
+#ifdef __cplusplus
+}
+#endif

@@ -12,6 +12,7 @@ enum {
         TAG_NAME = 0x0a,  /* fields 1 and 2 of Label */
         TAG_VALUE = 0x12,
         METRIC_NAME_LEN = sizeof METRIC_NAME_LABEL - 1,
+        SHORT_LABEL_MIN = 8, /* tags and lengths of three fields, one byte of name, one of value */
 };
 
 static_assert(METRIC_NAME_LEN == sizeof(uint64_t), "is_metric_name() compares one word");
@@ -43,8 +44,13 @@ static int span_order(Span a, Span b) {
         return a.len == b.len ? 0 : a.len < b.len ? -1 : 1;
 }
 
-static bool is_metric_name(Span name) {
-        return name.len == METRIC_NAME_LEN && memcmp(name.text, METRIC_NAME_LABEL, METRIC_NAME_LEN) == 0;
+static inline bool is_metric_name(Span name) {
+        uint64_t word, wanted;
+        if (name.len != METRIC_NAME_LEN)
+                return false;
+        memcpy(&word, name.text, sizeof word);
+        memcpy(&wanted, METRIC_NAME_LABEL, sizeof wanted);
+        return word == wanted;
 }
 
 /* ---- reading ---- */
@@ -84,6 +90,25 @@ static inline bool take_label(const uint8_t **at, const uint8_t *end, Label *ret
         const uint8_t *p = (const uint8_t *)body.text, *stop = p + body.len;
         return take_field(&p, stop, TAG_NAME, &ret_label->name) && take_field(&p, stop, TAG_VALUE, &ret_label->value) &&
                p == stop;
+}
+
+/* The same for a label whose name and value have 1 to 123 bytes, as almost all have: its lengths are one byte each, and
+ * no limit of a label is near. False also for those that are longer. */
+static inline bool take_short_label(const uint8_t **at, const uint8_t *end, Label *ret_label) {
+        const uint8_t *p = *at;
+        size_t left = (size_t)(end - p), body, name, value;
+        if (left < SHORT_LABEL_MIN || p[0] != TAG_LABEL || p[2] != TAG_NAME)
+                return false;
+        body = p[1];
+        name = p[3];
+        if (body >= 0x80 || body + 2 > left || name == 0 || name + 5 > body || p[4 + name] != TAG_VALUE)
+                return false;
+        value = p[5 + name];
+        if (value != body - name - 4)
+                return false;
+        *ret_label = (Label){ { (const char *)p + 4, name }, { (const char *)p + 6 + name, value } };
+        *at = p + 2 + body;
+        return true;
 }
 
 /* Whether there is neither a byte of more than seven bits nor a NUL. Says "no" for some runs that have neither, never
@@ -141,9 +166,12 @@ LabelsFault labels_parse(const uint8_t *run, size_t len, Label ret_labels[LABELS
                 if (n == LABELS_MAX)
                         return LABELS_TOO_MANY;
                 Label *l = &ret_labels[n];
-                if (!take_label(&at, end, l))
+                LabelsFault fault = LABELS_OK;
+                bool is_short = take_short_label(&at, end, l);
+                if (!is_short && !take_label(&at, end, l))
                         return LABELS_MALFORMED;
-                LabelsFault fault = check_label(l, plain);
+                if (!is_short || !plain)
+                        fault = check_label(l, plain);
                 if (!fault && n > 0)
                         fault = check_order(l - 1, l);
                 if (fault)
@@ -163,8 +191,9 @@ size_t labels_split(const uint8_t *run, size_t len, Label ret_labels[LABELS_MAX]
         size_t n = 0;
         while (at < end) {
                 assert(n < LABELS_MAX);
-                bool good = take_label(&at, end, &ret_labels[n++]);
+                bool good = take_short_label(&at, end, &ret_labels[n]) || take_label(&at, end, &ret_labels[n]);
                 assert(good);
+                n++;
         }
         return n;
 }
@@ -184,19 +213,38 @@ bool labels_get(const uint8_t *run, size_t len, const char *name, Span *ret_valu
         return false;
 }
 
-int labels_compare(const uint8_t *a, size_t a_len, const uint8_t *b, size_t b_len) {
-        const uint8_t *a_at = a, *a_end = a + a_len, *b_at = b, *b_end = b + b_len;
-        Label x, y;
-        while (a_at < a_end && b_at < b_end) {
-                bool good = take_label(&a_at, a_end, &x) && take_label(&b_at, b_end, &y);
-                assert(good);
-                int r = span_order(x.name, y.name);
-                if (r == 0)
-                        r = span_order(x.value, y.value);
-                if (r)
-                        return r;
+/* Bytes that both begin with. */
+static size_t common_prefix(const uint8_t *a, const uint8_t *b, size_t n) {
+        uint64_t x, y;
+        size_t i = 0;
+        for (; i + sizeof x <= n; i += sizeof x) {
+                memcpy(&x, a + i, sizeof x);
+                memcpy(&y, b + i, sizeof y);
+                if (x != y)
+                        break;
         }
-        return a_at < a_end ? 1 : b_at < b_end ? -1 : 0;
+        while (i < n && a[i] == b[i])
+                i++;
+        return i;
+}
+
+int labels_compare(const uint8_t *a, size_t a_len, const uint8_t *b, size_t b_len) {
+        size_t same = common_prefix(a, b, a_len < b_len ? a_len : b_len);
+        if (same == a_len || same == b_len)
+                return a_len == b_len ? 0 : a_len < b_len ? -1 : 1;
+        /* Labels that end before the first difference are the same ones at the same places. */
+        const uint8_t *a_at = a, *b_at = b, *before;
+        Label x, y;
+        do {
+                before = a_at;
+                bool good = take_short_label(&a_at, a + a_len, &x) || take_label(&a_at, a + a_len, &x);
+                assert(good);
+        } while ((size_t)(a_at - a) <= same);
+        b_at += before - a;
+        bool good = take_label(&b_at, b + b_len, &y);
+        assert(good);
+        int r = span_order(x.name, y.name);
+        return r ? r : span_order(x.value, y.value);
 }
 
 /* ---- writing ---- */

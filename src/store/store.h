@@ -135,8 +135,8 @@ int store_list_histograms(const StoreList *l, size_t i, StoreHistograms *x) MUST
 int store_label_names(StoreView *v, const Matcher *matchers, size_t n, int64_t begin_ms, int64_t end_ms, size_t most, Buf *ret_names, bool *ret_cut) MUST_USE;
 int store_label_values(StoreView *v, Span label, const Matcher *matchers, size_t n, int64_t begin_ms, int64_t end_ms, size_t most, Buf *ret_values, bool *ret_cut) MUST_USE;
 
-/* What is known of a metric; false when nothing is. Spans are valid until the store is closed. */
-bool store_metadata(Store *s, Span metric, MetricType *ret_type, Span *ret_help, Span *ret_unit);
+/* What is known of a metric; false when nothing is. Help and unit are appended (NULL: not wanted). */
+bool store_metadata(Store *s, Span metric, MetricType *ret_type, Buf *ret_help, Buf *ret_unit);
 
 /* ---- Administration ---- */
 

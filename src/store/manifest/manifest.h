@@ -11,7 +11,9 @@
 typedef struct PartEntry {
         PartMeta meta;
         uint32_t level;      /* 0: from the head; greater: merged so often */
-        bool final;          /* of a closed partition: merged to one, with CODEC_SMALL */
+        uint64_t age;        /* smallest id of the parts it was merged from (its own, at first): what came first */
+        bool final;          /* merged to one, with CODEC_SMALL */
+        bool rolled;         /* the tiers above have what is in it */
         bool quarantined;    /* damaged: kept, not read */
 } PartEntry;
 

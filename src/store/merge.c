@@ -1,0 +1,311 @@
+/* Many parts of one partition into one.
+ *
+ * Parts of a partition that still grows are merged by level, as in a log-structured tree, so that a sample is written a few times and
+ * no more: FANOUT parts of one level make one of the next. When the partition is closed (newer samples came long ago) and quiet,
+ * all of it is merged into one final part with the smallest coding. A part that a tombstone touches is written anew without what was
+ * deleted.
+ *
+ * Where two parts have the same instant of a series, raw samples keep what was written first (as the head does), rollups what was
+ * written last (it was computed from more). */
+#include "store/rows.h"
+#include "store/store_priv.h"
+
+#define FANOUT 8u
+#define CLOSED_AFTER MS_PER_HOUR
+#define QUIET SECONDS(600)
+#define INPUTS_MAX 256u
+
+/* What is merged next. */
+typedef struct Choice {
+        OpenPart *parts[INPUTS_MAX]; /* borrowed from the catalog */
+        size_t n;
+        StoreTier tier;
+        int64_t begin_ms, end_ms;
+        uint32_t level;
+        bool final;
+        uint64_t bytes;
+} Choice;
+
+static void choice_add(Choice *c, OpenPart *p) {
+        const PartEntry *e = &p->entry;
+        if (c->n == INPUTS_MAX)
+                return;
+        c->parts[c->n++] = p;
+        c->tier = e->meta.tier;
+        c->begin_ms = e->meta.begin_ms;
+        c->end_ms = e->meta.end_ms;
+        c->level = e->level + 1 > c->level ? e->level + 1 : c->level;
+        c->bytes += e->meta.bytes;
+}
+
+static bool same_partition(const OpenPart *a, const OpenPart *b) {
+        return a->entry.meta.tier == b->entry.meta.tier && a->entry.meta.begin_ms == b->entry.meta.begin_ms;
+}
+
+static bool is_closed(const Store *s, const OpenPart *p, int64_t newest) {
+        return newest - p->entry.meta.end_ms > CLOSED_AFTER && quiet_since(s, p->entry.meta.begin_ms).ns >= QUIET.ns;
+}
+
+static bool has_grave(const Catalog *c, const OpenPart *p) {
+        const PartMeta *m = &p->entry.meta;
+        for (size_t i = 0; i < c->n_graves; i++) {
+                const Grave *g = &c->graves[i];
+                if (m->id < g->below_part && m->min_ms <= g->end_ms && m->max_ms > g->begin_ms)
+                        return true;
+        }
+        return false;
+}
+
+/* Every part of p's partition, to one. */
+static bool choose_final(const Catalog *c, OpenPart *p, Choice *ret_choice) {
+        *ret_choice = (Choice){ .final = true };
+        for (size_t i = 0; i < c->n_parts; i++)
+                if (same_partition(c->parts[i], p))
+                        choice_add(ret_choice, c->parts[i]);
+        return ret_choice->n > 1 || !p->entry.final;
+}
+
+static bool choose_level(const Catalog *c, OpenPart *p, Choice *ret_choice) {
+        *ret_choice = (Choice){ 0 };
+        for (size_t i = 0; i < c->n_parts; i++)
+                if (same_partition(c->parts[i], p) && c->parts[i]->entry.level == p->entry.level && !c->parts[i]->entry.final)
+                        choice_add(ret_choice, c->parts[i]);
+        return ret_choice->n >= FANOUT;
+}
+
+/* The first that has something to do: small parts before large ones, then what was deleted. */
+static bool choose(Store *s, bool all, Choice *ret_choice) {
+        int64_t newest = store_newest(s);
+        const Catalog *c = s->catalog;
+        for (size_t i = 0; i < c->n_parts; i++)
+                if (choose_level(c, c->parts[i], ret_choice))
+                        return true;
+        for (size_t i = 0; i < c->n_parts; i++)
+                if ((all || is_closed(s, c->parts[i], newest)) && choose_final(c, c->parts[i], ret_choice))
+                        return true;
+        for (size_t i = 0; i < c->n_parts; i++)
+                if (has_grave(c, c->parts[i])) {
+                        *ret_choice = (Choice){ .final = c->parts[i]->entry.final };
+                        choice_add(ret_choice, c->parts[i]);
+                        return true;
+                }
+        return false;
+}
+
+/* ---- Reading side by side ---- */
+
+typedef struct Input {
+        OpenPart *part;
+        uint32_t at, n; /* ordinals */
+        Buf run, chunks;
+} Input;
+
+typedef struct Merge {
+        Store *store;
+        const Choice *choice;
+        Catalog *catalog;
+        Input *inputs;
+        size_t n_inputs;
+        PartWriter *writer;
+        Rows rows;
+        HistogramRows histograms;
+        uint64_t duplicates;
+        PartDamage damage;
+} Merge;
+
+static void merge_deinit(Merge *m) {
+        for (size_t i = 0; i < m->n_inputs; i++) {
+                buf_deinit(&m->inputs[i].run);
+                buf_deinit(&m->inputs[i].chunks);
+        }
+        free(m->inputs);
+        m->writer = part_writer_free(m->writer);
+        rows_deinit(&m->rows);
+        histogram_rows_deinit(&m->histograms);
+        m->catalog = catalog_unref(m->catalog);
+}
+
+static int input_read(Input *in) {
+        buf_reset(&in->run);
+        buf_reset(&in->chunks);
+        return in->at < in->n ? part_series(in->part->part, in->at, &in->run, &in->chunks) : 0;
+}
+
+static int compare_inputs(const Input *a, const Input *b) {
+        return labels_compare((const uint8_t *)a->run.data, a->run.len, (const uint8_t *)b->run.data, b->run.len);
+}
+
+static bool input_done(const Input *in) {
+        return in->at >= in->n;
+}
+
+/* The input whose series comes next; NULL at the end. */
+static Input *first_input(Merge *m) {
+        Input *first = NULL;
+        for (size_t i = 0; i < m->n_inputs; i++)
+                if (!input_done(&m->inputs[i]) && (!first || compare_inputs(&m->inputs[i], first) < 0))
+                        first = &m->inputs[i];
+        return first;
+}
+
+static int gather(Merge *m, const Input *in, const Buf *run) {
+        const PartChunk *chunks = (const PartChunk *)(const void *)in->chunks.data;
+        size_t n = in->chunks.len / sizeof *chunks, from = rows_count(&m->rows), hfrom = histogram_rows_count(&m->histograms);
+        int r = 0;
+        for (size_t i = 0; r == 0 && i < n; i++)
+                if (chunks[i].kind == CHUNK_HISTOGRAMS)
+                        r = histogram_rows_add(&m->histograms, in->part->part, &chunks[i], INT64_MIN, INT64_MAX);
+                else
+                        r = rows_add(&m->rows, in->part->part, &chunks[i], INT64_MIN, INT64_MAX);
+        for (size_t i = 0; r == 0 && i < m->catalog->n_graves; i++) {
+                const Grave *g = &m->catalog->graves[i];
+                if (in->part->entry.meta.id >= g->below_part ||
+                    !matchers_hold(g->matchers, g->n_matchers, (const uint8_t *)run->data, run->len))
+                        continue;
+                rows_delete(&m->rows, from, g->begin_ms, g->end_ms);
+                histogram_rows_delete(&m->histograms, hfrom, g->begin_ms, g->end_ms);
+        }
+        return r;
+}
+
+static int write_series(Merge *m, const Buf *run) {
+        bool newest_wins = m->choice->tier != STORE_RAW;
+        int r = rows_settle(&m->rows, newest_wins, &m->duplicates);
+        if (r == 0)
+                r = histogram_rows_settle(&m->histograms, &m->duplicates);
+        if (r < 0 || (rows_count(&m->rows) == 0 && histogram_rows_count(&m->histograms) == 0))
+                return r;
+        r = part_writer_series(m->writer, (const uint8_t *)run->data, run->len);
+        if (r == 0)
+                r = rows_write(&m->rows, m->choice->tier, m->writer);
+        return r < 0 ? r : histogram_rows_write(&m->histograms, m->writer);
+}
+
+static int merge_series(Merge *m, Input *first) {
+        CLEANUP(buf_deinit) Buf run = BUF_NULL;
+        buf_put(&run, first->run.data, first->run.len);
+        rows_reset(&m->rows);
+        histogram_rows_reset(&m->histograms);
+        int r = buf_error(&run);
+        for (size_t i = 0; r == 0 && i < m->n_inputs; i++) {
+                Input *in = &m->inputs[i];
+                if (input_done(in) || in->run.len != run.len || memcmp(in->run.data, run.data, run.len) != 0)
+                        continue;
+                r = gather(m, in, &run);
+                in->at++;
+                if (r == 0)
+                        r = input_read(in);
+                if (r == -EBADMSG) {
+                        in->part->damaged = true;
+                        m->damage.text[0] = '\0';
+                }
+        }
+        return r < 0 ? r : write_series(m, &run);
+}
+
+static int merge_open(Merge *m) {
+        const Choice *c = m->choice;
+        int r = 0;
+        m->inputs = calloc(c->n, sizeof *m->inputs);
+        if (!m->inputs)
+                return -ENOMEM;
+        for (; r == 0 && m->n_inputs < c->n; m->n_inputs++) {
+                Input *in = &m->inputs[m->n_inputs];
+                in->part = c->parts[m->n_inputs];
+                in->n = part_meta(in->part->part)->series;
+                r = input_read(in);
+                if (r == -EBADMSG)
+                        in->part->damaged = true;
+        }
+        return r;
+}
+
+/* An input whose bytes are wrong is kept aside, so that the others can be merged; an operator decides about it. */
+static int quarantine(Store *s, const Choice *c) {
+        Manifest *next = manifest_dup(s->manifest);
+        if (!next)
+                return -ENOMEM;
+        for (size_t i = 0; i < c->n; i++) {
+                const PartMeta *meta = &c->parts[i]->entry.meta;
+                PartDamage damage = { "a checksum is wrong" };
+                if (!c->parts[i]->damaged)
+                        continue;
+                if (part_verify(c->parts[i]->part, &damage) == 0)
+                        (void)snprintf(damage.text, sizeof damage.text, "part %llu: could not be read", (unsigned long long)meta->id);
+                s->stats.damaged++;
+                store_event(s, STORE_EVENT_DAMAGE, false, "%s", damage.text);
+                for (size_t k = 0; k < next->n_parts; k++)
+                        if (next->parts[k].meta.id == meta->id)
+                                next->parts[k].quarantined = true;
+        }
+        int r = keeper_commit(s, next, false);
+        return r < 0 ? r : 1;
+}
+
+static int finish(Merge *m, Manifest *next, PartMeta *meta) {
+        const Choice *c = m->choice;
+        Store *s = m->store;
+        int r = part_writer_finish(m->writer, meta);
+        if (r < 0)
+                return r;
+        PartEntry entry = { .meta = *meta, .level = c->level, .final = c->final, .age = UINT64_MAX, .rolled = c->final };
+        for (size_t i = 0; i < c->n; i++) {
+                const PartEntry *e = &c->parts[i]->entry;
+                entry.age = e->age < entry.age ? e->age : entry.age;
+                entry.rolled = entry.rolled && e->rolled;
+                manifest_drop(next, e->meta.id);
+        }
+        if (meta->series == 0) {
+                char name[PART_NAME_MAX];
+                part_name(meta->tier, meta->id, name);
+                return vfs_unlink(s->vfs, name); /* all of it was deleted */
+        }
+        r = vfs_sync_directory(s->vfs);
+        return r < 0 ? r : manifest_add(next, &entry);
+}
+
+static void manifest_freep(Manifest **m) {
+        *m = manifest_free(*m);
+}
+
+static int merge(Store *s, const Choice *c) {
+        CLEANUP(merge_deinit) Merge m = { .store = s, .choice = c, .catalog = catalog_ref(s->catalog) };
+        CLEANUP(manifest_freep) Manifest *next = manifest_dup(s->manifest);
+        char name[PART_NAME_MAX];
+        if (!next)
+                return -ENOMEM;
+        PartMeta meta = { .store = next->store, .id = next->next_id++, .tier = c->tier, .begin_ms = c->begin_ms, .end_ms = c->end_ms };
+        part_name(meta.tier, meta.id, name);
+        int r = merge_open(&m);
+        if (r == 0)
+                r = part_writer_new(s->vfs, name, &meta, c->final ? CODEC_SMALL : CODEC_FAST, &m.writer);
+        for (Input *first; r == 0 && (first = first_input(&m));)
+                r = merge_series(&m, first);
+        if (r == -EBADMSG)
+                return quarantine(s, c);
+        if (r == 0)
+                r = finish(&m, next, &meta);
+        if (r == 0)
+                r = keeper_commit(s, TAKE_PTR(next), false);
+        if (r < 0)
+                return r;
+        s->stats.duplicates += m.duplicates;
+        return 1;
+}
+
+int keeper_merge(Store *s, bool all) {
+        Choice c;
+        MonoTime began = store_mono(s);
+        if (!choose(s, all, &c))
+                return 0;
+        uint64_t need = c.bytes;
+        int r = keeper_make_room(s, c.tier, need);
+        if (r == -EFBIG)
+                return 0; /* no room for both at once: it stays as it is */
+        if (r < 0 || !choose(s, all, &c) || c.bytes > need)
+                return r; /* making room changed what there is */
+        r = merge(s, &c);
+        s->stats.merges += r > 0;
+        s->stats.merge_ns += (uint64_t)mono_since(store_mono(s), began).ns;
+        return r;
+}

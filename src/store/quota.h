@@ -1,0 +1,33 @@
+/* Who may make how many series: limits of each source (a sender, the host's own collectors) and of each VM. Guarded by the
+ * owner's lock. Private to src/store. */
+#pragma once
+
+#include "model/series_sink.h"
+#include "store/head/index.h"
+
+#define SOURCES_MAX 255u
+#define SOURCE_NAME_MAX 64u
+
+typedef struct Source {
+        char name[SOURCE_NAME_MAX];
+        uint32_t active;
+        uint32_t made, hour; /* series made in that hour */
+} Source;
+
+typedef struct Quotas {
+        Source *sources;
+        uint32_t n;
+} Quotas;
+
+typedef struct QuotaLimits {
+        uint32_t active_source, active_vm; /* series */
+        uint32_t made_source, made_vm;     /* new series in one hour */
+} QuotaLimits;
+
+void quotas_deinit(Quotas *q);
+/* The number of a source, made at its first use; all beyond SOURCES_MAX share the last. -ENOMEM. */
+int quota_source(Quotas *q, const char *name, uint8_t *ret_source) MUST_USE;
+/* Whether one more series may be made; `vm` is the pair of its VM's label, NULL when it has none. SAMPLE_OK counts it. */
+SampleFault quota_take(Quotas *q, const QuotaLimits *l, uint8_t source, Pair *vm, int64_t now_ms);
+/* After the head forgot series: counts again what is there. */
+void quota_recount(Quotas *q, const HeadIndex *ix);

@@ -1,0 +1,114 @@
+/* What the files of the store share. Private to src/store.
+ *
+ * One lock ("store") guards the head, the catalog and the counters. The writer holds it during a request; readers hold it while they
+ * take a view and while they copy from the head; the keeper holds it to freeze the head and to put a new catalog in
+ * place, never while it reads or writes files. A second one ("log") is held by whoever commits or rotates the log, and is taken first.
+ * The manifest and everything called keeper_* belong to the keeper's thread alone. */
+#pragma once
+
+#include "rt/lock.h"
+#include "store/catalog.h"
+#include "store/head/head.h"
+#include "store/metadata.h"
+#include "store/quota.h"
+#include "store/store.h"
+
+#define MS_PER_S INT64_C(1000)
+#define MS_PER_HOUR (3600 * MS_PER_S)
+#define MS_PER_DAY (24 * MS_PER_HOUR)
+/* Instants that the store can hold; beyond is refused. About the years -283000 to 287000. */
+#define TIME_MAX_MS (INT64_C(1) << 53)
+
+/* Types of the log's records; payloads are described in record.c. */
+enum { RECORD_SERIES = 1, RECORD_FLOATS = 2, RECORD_HISTOGRAMS = 3, RECORD_METADATA = 4 };
+
+/* A request under way: what will be logged. */
+typedef struct Writer {
+        Store *store;
+        bool open;
+        uint8_t source;
+        int64_t now_ms;
+        Buf series, floats, histograms, metadata; /* payloads */
+        uint32_t floats_ref; /* the last of the payload, to which the next is relative */
+        int64_t floats_ms;
+        uint64_t lsn; /* of the last record of this request */
+        int error;    /* why the request cannot be acknowledged */
+} Writer;
+
+struct Store {
+        SeriesSink sink; /* first: a SeriesSink of ours is a Store */
+        Vfs *vfs;
+        StoreOptions options;
+        char *vm_label;
+        StoreEvent event;
+        void *event_context;
+        Lock lock, log_lock;
+        Head head;
+        Catalog *catalog;
+        Metadata metadata;
+        Quotas quotas;
+        Writer writer;
+        Wal *wal;
+        Manifest *manifest;
+        uint32_t views;          /* open ones: while there are any, the head's refs stay */
+        _Atomic uint64_t acked;  /* for ACK_INTERVAL: written, perhaps not synced */
+        _Atomic uint64_t appended; /* last LSN collected */
+        atomic_bool disk_full;
+        atomic_bool want_flush;
+        MonoTime last_sync, last_space, last_flush, last_expiry, last_collect;
+        StoreStats stats;        /* counters; the rest is filled when asked for */
+        /* Keeper's */
+        uint32_t frozen_segment; /* of the log: the first that the frozen generation is not in */
+        uint32_t frozen_pairs;   /* of the index when it was frozen */
+        struct Quiet *quiet;     /* when partitions last got a part */
+        size_t n_quiet;
+        MonoTime retry_after;    /* after a failure */
+};
+
+WallTime store_wall(const Store *s);
+MonoTime store_mono(const Store *s);
+int64_t store_wall_ms(const Store *s);
+void store_event(Store *s, StoreEventKind kind, bool good, const char *format, ...) PRINTF_LIKE(4, 5);
+
+/* write.c */
+void writer_init(Store *s);
+void writer_deinit(Store *s);
+/* Looks at the free space, at most once a second unless `now`. */
+void store_watch_space(Store *s, bool now);
+
+/* replay.c: fills the head from the log. */
+int store_replay(Store *s, WalReport *ret_report) MUST_USE;
+
+/* keep.c, flush.c, merge.c, rollup.c, retention.c: one piece of work each; 1: done something, 0: nothing to do, or negative errno. */
+int keeper_flush(Store *s) MUST_USE;
+bool keeper_flush_due(Store *s);
+int keeper_merge(Store *s, bool all) MUST_USE;
+int keeper_rollup(Store *s) MUST_USE;
+int keeper_expire(Store *s) MUST_USE;
+int keeper_collect(Store *s) MUST_USE;
+/* Deletes the oldest parts of a tier until `more` bytes fit under its cap. -EFBIG when they cannot. */
+int keeper_make_room(Store *s, StoreTier tier, uint64_t more) MUST_USE;
+/* Saves `next` as the manifest (taken over, also on failure), opens what is new and shows it to readers; `thaw` drops the frozen
+ * generation in the same moment. Files of `before` that are not in it are removed after. */
+int keeper_commit(Store *s, Manifest *next, bool thaw) MUST_USE;
+/* The partition of an instant: begin < t <= end. */
+void partition_of(StoreTier tier, int64_t time_ms, int64_t *ret_begin, int64_t *ret_end);
+/* The newest instant that the store has, but not beyond the clock: what retention and closing are measured against. */
+int64_t store_newest(Store *s);
+/* Monotonic time since a partition of raw parts last got one. */
+Duration quiet_since(const Store *s, int64_t begin_ms);
+void quiet_touch(Store *s, int64_t begin_ms);
+/* Adds a part to a manifest. */
+int manifest_add(Manifest *m, const PartEntry *entry) MUST_USE;
+void manifest_drop(Manifest *m, uint64_t id);
+
+/* What a metric is, by its metadata or, failing that, by its name. */
+bool store_is_counter(Store *s, const uint8_t *run, size_t len);
+
+/* read.c */
+/* As store_list_floats for begin < t <= end of one's own, within the selection. */
+int list_floats_between(const StoreList *l, size_t i, RollupColumn column, int64_t begin_ms, int64_t end_ms, StoreSamples *x) MUST_USE;
+Store *view_store(StoreView *v);
+const Catalog *view_catalog(const StoreView *v);
+/* Says once of a part that something in it is damaged. */
+void view_damage(StoreView *v, OpenPart *p, const char *what);

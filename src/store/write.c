@@ -1,0 +1,278 @@
+/* Requests into the head and the log. The store's lock is held from begin() to end(): a request is short (a live one of 2,000 samples
+ * takes a third of a millisecond) and nothing waits for the disk under it.
+ *
+ * Samples go into the head at once and into the log's memory at the end, so for a moment, and for good when the log fails, the head
+ * has samples that nobody was promised. That is harmless: a sender repeats what was not acknowledged, and a sample that the head has
+ * already is logged again, so that its acknowledgement means what it says. */
+#include "store/record.h"
+#include "store/store_priv.h"
+
+#include <assert.h>
+#include <fnmatch.h>
+#include <math.h>
+
+#define PAYLOAD_LONG (1u << 20) /* a longer request is more than one record */
+
+static Store *store_of(SeriesSink *sink) {
+        return (Store *)(void *)sink;
+}
+
+void store_watch_space(Store *s, bool now) {
+        MonoTime mono = store_mono(s);
+        VfsSpace space;
+        if (!now && mono_since(mono, s->last_space).ns < NS_PER_SEC)
+                return;
+        s->last_space = mono;
+        if (vfs_space(s->vfs, &space) < 0)
+                return;
+        /* Resumes a little above the floor, so that it does not flutter. */
+        bool full = s->disk_full;
+        uint64_t floor = s->options.floor_bytes + (full ? s->options.floor_bytes / 8 : 0);
+        bool next = space.free_bytes < floor || space.free_inodes < 16;
+        if (next == full)
+                return;
+        s->disk_full = next;
+        store_event(s, STORE_EVENT_DISK, !next, next ? "ingest stopped: %llu bytes free, the floor is %llu" : "ingest resumed: %llu bytes free, the floor is %llu",
+                    (unsigned long long)space.free_bytes, (unsigned long long)s->options.floor_bytes);
+}
+
+static int may_take(Store *s) {
+        if (s->disk_full)
+                return -ENOSPC;
+        if (wal_broken(s->wal))
+                return -EROFS;
+        if (head_memory(&s->head) > s->options.memory * 2)
+                return -ENOBUFS; /* the keeper cannot flush as fast as samples come, or not at all */
+        return 0;
+}
+
+static void writer_reset(Writer *w) {
+        buf_reset(&w->series);
+        buf_reset(&w->floats);
+        buf_reset(&w->histograms);
+        buf_reset(&w->metadata);
+        w->floats_ref = 0;
+        w->floats_ms = 0;
+}
+
+static int begin(SeriesSink *sink, const char *source) {
+        Store *s = store_of(sink);
+        Writer *w = &s->writer;
+        assert(!w->open);
+        lock(&s->lock);
+        int r = may_take(s);
+        if (r == 0)
+                r = quota_source(&s->quotas, source, &w->source);
+        if (r < 0) {
+                unlock(&s->lock);
+                return r;
+        }
+        writer_reset(w);
+        w->lsn = 0;
+        w->error = 0;
+        w->now_ms = store_wall_ms(s);
+        w->open = true;
+        return 0;
+}
+
+/* ---- The log ---- */
+
+static void log_payload(Store *s, uint8_t type, Buf *payload) {
+        Writer *w = &s->writer;
+        if (payload->len == 0 && !buf_error(payload))
+                return;
+        WalBytes bytes = { payload->data, payload->len };
+        uint64_t lsn = 0;
+        int r = buf_error(payload);
+        if (r == 0)
+                r = wal_append(s->wal, type, &bytes, 1, &lsn);
+        if (r == 0)
+                w->lsn = lsn;
+        else if (w->error == 0)
+                w->error = r == -EIO ? -EROFS : r;
+        buf_reset(payload);
+}
+
+/* Series before what refers to them. */
+static void log_request(Store *s) {
+        Writer *w = &s->writer;
+        log_payload(s, RECORD_SERIES, &w->series);
+        log_payload(s, RECORD_FLOATS, &w->floats);
+        log_payload(s, RECORD_HISTOGRAMS, &w->histograms);
+        log_payload(s, RECORD_METADATA, &w->metadata);
+        writer_reset(w);
+}
+
+static int end(SeriesSink *sink, uint64_t *ret_ticket) {
+        Store *s = store_of(sink);
+        Writer *w = &s->writer;
+        assert(w->open);
+        log_request(s);
+        int r = w->error;
+        if (r == 0)
+                *ret_ticket = w->lsn;
+        if (w->lsn)
+                s->appended = w->lsn;
+        if (s->head.urgent || generation_memory(s->head.current) > s->options.memory / 4)
+                s->want_flush = true;
+        w->open = false;
+        unlock(&s->lock);
+        return r;
+}
+
+static uint64_t durable(SeriesSink *sink) {
+        Store *s = store_of(sink);
+        return s->options.ack == ACK_SYNCED ? wal_durable(s->wal) : s->acked;
+}
+
+/* ---- Series ---- */
+
+static uint16_t resolution_of(const Store *s, Span metric) {
+        char name[LABEL_NAME_MAX * 2];
+        if (s->options.n_resolutions == 0 || metric.len >= sizeof name)
+                return 0;
+        memcpy(name, metric.text, metric.len);
+        name[metric.len] = '\0';
+        for (size_t i = 0; i < s->options.n_resolutions; i++)
+                if (fnmatch(s->options.resolutions[i].name, name, 0) == 0)
+                        return (uint16_t)(i + 1);
+        return 0;
+}
+
+static SampleFault make_series(Store *s, RunHash h, const uint8_t *run, size_t len, const Label *labels, size_t n, uint32_t *ret_ref) {
+        QuotaLimits limits = { s->options.max_series_source, s->options.max_series_vm, s->options.new_series_source, s->options.new_series_vm };
+        Pair *vm = NULL;
+        Span metric = { "", 0 };
+        for (size_t i = 0; i < n; i++) {
+                if (span_is(labels[i].name, s->vm_label))
+                        vm = index_pair(s->head.index, labels[i].name, labels[i].value);
+                else if (span_is(labels[i].name, METRIC_NAME_LABEL))
+                        metric = labels[i].value;
+        }
+        SampleFault f = quota_take(&s->quotas, &limits, s->writer.source, vm, s->writer.now_ms);
+        if (f != SAMPLE_OK)
+                return f;
+        int r = index_add(s->head.index, h, run, len, ret_ref);
+        if (r < 0) {
+                s->quotas.sources[s->writer.source].active--;
+                return r == -ENOSPC ? SAMPLE_SERIES_LIMIT : SAMPLE_NO_MEMORY;
+        }
+        HeadSeries *x = index_series(s->head.index, *ret_ref);
+        x->source = s->writer.source;
+        x->resolution = resolution_of(s, metric);
+        x->seen = s->head.current->number;
+        s->stats.series_created++;
+        return SAMPLE_OK;
+}
+
+static SampleFault refuse(Store *s, SampleFault f, size_t n) {
+        if (f != SAMPLE_OK)
+                s->stats.refused[f] += n;
+        return f;
+}
+
+static SampleFault series(SeriesSink *sink, const uint8_t *run, size_t len, SeriesRef *ret_ref, LabelsFault *ret_fault) {
+        Store *s = store_of(sink);
+        Label labels[LABELS_MAX];
+        size_t n = 0, at;
+        RunHash h = index_hash(s->head.index, run, len);
+        uint32_t ref = index_find(s->head.index, h);
+        *ret_fault = LABELS_OK;
+        if (ref == SERIES_NONE) {
+                *ret_fault = labels_parse(run, len, labels, &n, &at);
+                SampleFault f = *ret_fault != LABELS_OK ? SAMPLE_LABELS : make_series(s, h, run, len, labels, n, &ref);
+                if (f != SAMPLE_OK)
+                        return refuse(s, f, 1);
+        }
+        HeadSeries *x = index_series(s->head.index, ref);
+        if (x->epoch != s->head.epoch) {
+                record_put_series(&s->writer.series, ref, run, len);
+                x->epoch = s->head.epoch;
+        }
+        *ret_ref = ref;
+        return SAMPLE_OK;
+}
+
+/* ---- Samples ---- */
+
+static SampleFault check_time(const Store *s, int64_t time) {
+        if (time <= -TIME_MAX_MS || time - s->writer.now_ms > s->options.future.ns / NS_PER_MS || time >= TIME_MAX_MS)
+                return time < 0 ? SAMPLE_EXPIRED : SAMPLE_TOO_NEW;
+        return s->writer.now_ms - time > s->options.keep[STORE_RAW].ns / NS_PER_MS ? SAMPLE_EXPIRED : SAMPLE_OK;
+}
+
+/* To a multiple of the declared resolution. 10^-k is applied by its inverse, which is exact. */
+static double round_to(double resolution, double v) {
+        double inverse = round(1 / resolution), m;
+        if (resolution < 1 && fabs(inverse * resolution - 1) < 1e-9) {
+                m = round(v * inverse);
+                return fabs(m) < 9e15 ? m / inverse : v;
+        }
+        m = round(v / resolution);
+        return fabs(m) < 9e15 ? m * resolution : v;
+}
+
+static SampleFault floats(SeriesSink *sink, SeriesRef ref, const int64_t *times, const double *values, size_t n, size_t *ret_taken) {
+        Store *s = store_of(sink);
+        Writer *w = &s->writer;
+        uint16_t resolution = index_series(s->head.index, ref)->resolution;
+        int64_t window_ms = s->options.out_of_order.ns / NS_PER_MS;
+        SampleFault first = SAMPLE_OK;
+        size_t taken = 0;
+        for (size_t i = 0; i < n; i++) {
+                bool same = false;
+                double v = values[i];
+                if (resolution)
+                        v = round_to(s->options.resolutions[resolution - 1].resolution, v);
+                SampleFault f = check_time(s, times[i]);
+                if (f == SAMPLE_OK)
+                        f = head_float(&s->head, ref, times[i], v, window_ms, &same);
+                if (f == SAMPLE_OK) {
+                        record_put_floats(&w->floats, &w->floats_ref, &w->floats_ms, ref, &times[i], &v, 1);
+                        s->stats.duplicates += same;
+                        taken++;
+                } else {
+                        (void)refuse(s, f, 1);
+                        first = first == SAMPLE_OK ? f : first;
+                }
+        }
+        s->stats.samples += taken;
+        *ret_taken = taken;
+        if (w->floats.len > PAYLOAD_LONG)
+                log_request(s);
+        return first;
+}
+
+static SampleFault histogram(SeriesSink *sink, SeriesRef ref, int64_t time, const uint8_t *bytes, size_t n) {
+        Store *s = store_of(sink);
+        bool same = false;
+        SampleFault f = check_time(s, time);
+        if (f == SAMPLE_OK)
+                f = head_histogram(&s->head, ref, time, bytes, n, s->options.out_of_order.ns / NS_PER_MS, &same);
+        if (f != SAMPLE_OK)
+                return refuse(s, f, 1);
+        record_put_histogram(&s->writer.histograms, ref, time, bytes, n);
+        s->stats.samples++;
+        s->stats.duplicates += same;
+        if (s->writer.histograms.len > PAYLOAD_LONG)
+                log_request(s);
+        return SAMPLE_OK;
+}
+
+static void metadata(SeriesSink *sink, Span metric, MetricType type, Span help, Span unit) {
+        Store *s = store_of(sink);
+        if (metadata_put(&s->metadata, metric, type, help, unit) > 0)
+                metadata_write(metadata_get(&s->metadata, metric), &s->writer.metadata);
+}
+
+void writer_init(Store *s) {
+        s->sink = (SeriesSink){ begin, series, floats, histogram, metadata, end, durable };
+        s->writer.store = s;
+}
+
+void writer_deinit(Store *s) {
+        buf_deinit(&s->writer.series);
+        buf_deinit(&s->writer.floats);
+        buf_deinit(&s->writer.histograms);
+        buf_deinit(&s->writer.metadata);
+}

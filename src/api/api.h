@@ -1,11 +1,16 @@
 /* Answers to HTTP requests: one table of routes (routes.c), one file a resource.
  *
- * Everything is answered from the latest-value table, at once. A context is one listener's: what its
+ * Reads are answered from the latest-value table and the store, at once. Writes go to a SeriesSink and are answered when what they
+ * brought is durable: by the AckQueue, which the program advances. A context is one listener's: what its
  * /metrics serves, and whether it serves more than the exposition. Single-threaded, keeps nothing. */
 #pragma once
 
 #include "export/export.h"
+#include "ingest/ack_queue.h"
+#include "ingest/remote_write.h"
+#include "ingest/text.h"
 #include "net/http_server.h"
+#include "store/store.h"
 
 typedef struct ApiListener {
         const char *address, *metrics;
@@ -20,7 +25,18 @@ typedef struct ApiContext {
         size_t n_listeners;
         const char *metrics;      /* of this listener: "all", "libvirt", "node", "container", "self" */
         MonoTime (*clock)(void);  /* NULL: mono_now */
+        WallTime (*wall)(void);   /* NULL: wall_now */
+        bool no_collect;          /* runs without a sensor: ready all the same */
+        /* Writes; without a sink they are answered with 404. The others are there when the sink is. */
+        SeriesSink *sink;
+        AckQueue *acks;
+        RemoteWrite *remote_write;
+        TextImport *import;
+        Store *store;             /* for /api/v1/status/tsdb; NULL: 404 */
 } ApiContext;
+
+/* How many bytes a request may post: for HttpBodyLimit. 0: none, it is no such route, or not from here. */
+size_t api_body_limit(const HttpRequest *request);
 
 /* Fills the response. Never fails: what goes wrong becomes a status of 500. */
 void api_handle(ApiContext *c, const HttpRequest *request, HttpResponse *response);

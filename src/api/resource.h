@@ -33,3 +33,6 @@ void api_machines(ApiContext *c, const HttpRequest *request, const char *rest, H
 void api_machine(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response);
 void api_status(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response);
 void api_metrics(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response);
+void api_write(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response);
+void api_import(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response);
+void api_tsdb(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response);

@@ -1,5 +1,5 @@
 /* The one table of what can be asked. A route whose path ends in "/" and is a prefix takes the rest of
- * the path; `local` ones exist only on listeners that serve everything. */
+ * the path; `local` ones exist only on listeners that serve everything. A route is for GET (and HEAD), or for POST. */
 #include "api/resource.h"
 
 typedef void (*RouteFn)(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response);
@@ -9,6 +9,7 @@ typedef struct Route {
         bool prefix, local;
         RouteFn handler;
         const char *help;
+        size_t body_max; /* not 0: POST, with so many bytes */
 } Route;
 
 static void index_page(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response);
@@ -21,8 +22,11 @@ static const Route ROUTES[] = {
         { "/api/v1/parallax/machines", false, true, api_machines, "every VM and container; ?kind=all for services and slices too" },
         { "/api/v1/parallax/machines/", true, true, api_machine, "everything about one: UUID, name, or the beginning of an id" },
         { "/api/v1/parallax/status", false, true, api_status, "the host, the sensor, libvirt, listeners" },
+        { "/api/v1/status/tsdb", false, true, api_tsdb, "the store's head, as Prometheus describes its own; ?limit=10" },
+        { "/api/v1/write", false, true, api_write, "POST: Prometheus remote write 1.0 and 2.0", REMOTE_WRITE_BODY_MAX },
+        { "/api/v1/parallax/import", false, true, api_import, "POST: Prometheus text or OpenMetrics", TEXT_IMPORT_MAX },
         { "/-/healthy", false, true, healthy, "200 while parallaxd answers" },
-        { "/-/ready", false, true, ready, "200 when the sensor is connected" },
+        { "/-/ready", false, true, ready, "200 when the sensor is connected, or none is wanted" },
         { "/", false, true, index_page, "this page" },
 };
 
@@ -47,7 +51,7 @@ static void healthy(ApiContext *c, const HttpRequest *request, const char *rest,
 
 static void ready(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response) {
         (void)request, (void)rest;
-        if (c->self && c->self->value[SELF_SENSOR_CONNECTED] > 0)
+        if (c->no_collect || (c->self && c->self->value[SELF_SENSOR_CONNECTED] > 0))
                 put_plain(response, 200, "ready\n");
         else
                 put_plain(response, 503, "not ready: parallax-sensor is not connected\n");
@@ -71,13 +75,35 @@ static const Route *find_route(const ApiContext *c, const HttpRequest *request, 
         return NULL;
 }
 
+static bool is_post(const HttpRequest *request) {
+        return strcmp(request->method, "POST") == 0;
+}
+
+size_t api_body_limit(const HttpRequest *request) {
+        for (size_t i = 0; i < ARRAY_LEN(ROUTES); i++)
+                if (ROUTES[i].body_max && strcmp(request->path, ROUTES[i].path) == 0)
+                        return request->local ? ROUTES[i].body_max : 0;
+        return 0;
+}
+
+static void wrong_method(HttpResponse *response, const Route *route) {
+        api_error(response, 405, route && route->body_max ? "only POST" : "only GET and HEAD");
+        response->extra_name = "Allow";
+        response->extra_value = route && route->body_max ? "POST" : "GET, HEAD";
+}
+
 void api_handle(ApiContext *c, const HttpRequest *request, HttpResponse *response) {
         const char *rest = "";
+        bool post = is_post(request), get = strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0;
         const Route *route = find_route(c, request, &rest);
-        if (strcmp(request->method, "GET") != 0 && strcmp(request->method, "HEAD") != 0)
-                api_error(response, 405, "only GET and HEAD");
+        if (!post && !get)
+                wrong_method(response, route);
         else if (!route)
                 api_error(response, 404, "no such page");
+        else if (post != (route->body_max > 0))
+                wrong_method(response, route);
+        else if (post && http_header(request, "Origin")) /* a page in somebody's browser on this host */
+                api_error(response, 403, "not for browsers");
         else
                 route->handler(c, request, rest, response);
         if (buf_error(&response->body))

@@ -1,9 +1,14 @@
 /* libmicrohttpd in its external mode: it has an epoll descriptor, which our loop watches, and a timeout, for
  * which there is one timer. We accept connections ourselves and hand them over, so that what is over the
  * limits is closed and counted here, and we keep a deadline for each connection, since libmicrohttpd's own
- * starts anew with every byte and a client that sends one in a while would never be late. */
+ * starts anew with every byte and a client that sends one in a while would never be late.
+ *
+ * A held request is a suspended connection: the daemon does not look at it. It is tied to an HttpHeld that whoever answers
+ * has; either side may go first and leaves the other one unlinked. An answer is kept with the connection, which is then
+ * resumed, so that the daemon calls on_request() once more and finds it. */
 #include "net/http_server.h"
 
+#include "base/scan.h"
 #include "net/gzip.h"
 #include "net/http_socket.h"
 #include "rt/log.h"
@@ -23,23 +28,45 @@
 /* A request's own share of memory; more than the header, as libmicrohttpd keeps its tables there too. Over
  * 32 KiB it comes from mmap(), so that a connection that sends little costs little. */
 #define CONNECTION_MEMORY ((size_t)44 << 10)
-#define UPLOAD_MAX ((size_t)64 << 10)
+#define UPLOAD_MAX ((size_t)64 << 10) /* of a body that means nothing */
+#define BODIES_MAX ((size_t)64 << 20) /* of all connections together */
+#define BODY_FLOOR 1024               /* bytes a second */
+#define BODY_SECONDS 120
+#define DRAIN_FACTOR 4                /* so many times its limit a body may be before it is cut instead of answered */
 #define BODY_MAX ((size_t)64 << 20)
 #define COMPRESS_FROM 1024u
 #define HEADER_SECONDS 10
 #define IDLE_SECONDS 60
 #define RESPONSE_SECONDS 60
+#define HELD_SECONDS 60
 #define CLOSE_PATIENCE MILLISECONDS(500)
 #define ACCEPT_BURST 64
 
 typedef struct Connection Connection;
+
+struct HttpHeld {
+        Connection *connection; /* NULL: the listener was closed */
+};
+
+/* Where a request is whose answer is not given at once. */
+typedef enum Answering { ANSWER_NOW, ANSWER_HELD, ANSWER_READY } Answering;
+
 struct Connection {
         Connection *next, **link; /* link points to what points to us */
+        HttpListener *listener;
+        struct MHD_Connection *mhd;
         int fd;
         bool busy;                /* a request's header is complete, its answer is not sent */
         uint8_t address[16];      /* of the peer; all zero for a Unix socket */
         size_t uploaded;
-        MonoTime deadline;
+        size_t body_limit; /* 0: what comes is not kept */
+        Buf body;
+        int body_error;    /* status with which it will be refused, when it is complete */
+        MonoTime began, deadline;
+        Answering answering;
+        bool suspended;
+        HttpHeld *held;
+        HttpResponse later; /* ANSWER_READY */
 };
 
 struct HttpListener {
@@ -55,6 +82,9 @@ struct HttpListener {
         LoopTimer *timer;
         bool accepting; /* false while descriptors ran out */
         bool running;   /* inside the daemon */
+        bool closing;   /* nothing is held any more */
+        HttpBodyLimit body_limit;
+        size_t body_bytes; /* of all connections */
         Connection *connections;
         unsigned n_connections;
         HttpServerStats stats;
@@ -100,6 +130,8 @@ static Connection *connection_new(HttpListener *l, struct MHD_Connection *mhd) {
         Connection *c = calloc(1, sizeof *c);
         if (!c)
                 return NULL;
+        c->listener = l;
+        c->mhd = mhd;
         c->fd = fd ? fd->connect_fd : -1;
         peer_address(sa ? sa->client_addr : NULL, c->address);
         set_deadline(c, HEADER_SECONDS);
@@ -113,7 +145,24 @@ static Connection *connection_new(HttpListener *l, struct MHD_Connection *mhd) {
         return c;
 }
 
+static void drop_body(HttpListener *l, Connection *c) {
+        l->body_bytes -= c->body.len;
+        buf_deinit(&c->body);
+}
+
+/* What a request left. */
+static void connection_reset(HttpListener *l, Connection *c) {
+        drop_body(l, c);
+        buf_deinit(&c->later.body);
+        if (c->held)
+                c->held->connection = NULL;
+        c->held = NULL;
+        c->answering = ANSWER_NOW;
+        c->busy = false;
+}
+
 static void connection_free(HttpListener *l, Connection *c) {
+        connection_reset(l, c);
         *c->link = c->next;
         if (c->next)
                 c->next->link = c->link;
@@ -141,7 +190,16 @@ static void drop_late(HttpListener *l) {
         }
 }
 
-/* ---- requests ---- */
+/* ---- answers ---- */
+
+const char *http_header(const HttpRequest *r, const char *name) {
+        return MHD_lookup_connection_value((struct MHD_Connection *)(uintptr_t)r->connection, MHD_HEADER_KIND, name);
+}
+
+void http_add_number(HttpResponse *r, const char *name, uint64_t value) {
+        assert(r->n_numbers < HTTP_NUMBERS_MAX);
+        r->numbers[r->n_numbers++] = (HttpNumberHeader){ name, value };
+}
 
 const char *http_query(const HttpRequest *r, const char *name) {
         return MHD_lookup_connection_value((struct MHD_Connection *)(uintptr_t)r->connection, MHD_GET_ARGUMENT_KIND,
@@ -191,9 +249,19 @@ static bool put_header(struct MHD_Response *r, const char *name, const char *val
         return MHD_add_response_header(r, name, value) == MHD_YES;
 }
 
+static bool put_numbers(struct MHD_Response *mhd, const HttpResponse *r) {
+        for (size_t i = 0; i < r->n_numbers; i++) {
+                char text[24];
+                (void)snprintf(text, sizeof text, "%llu", (unsigned long long)r->numbers[i].value);
+                if (!put_header(mhd, r->numbers[i].name, text))
+                        return false;
+        }
+        return true;
+}
+
 static bool put_headers(struct MHD_Response *mhd, const HttpResponse *r, bool may_compress, bool compressed) {
         return (!r->content_type || put_header(mhd, "Content-Type", r->content_type)) &&
-               (!r->extra_name || put_header(mhd, r->extra_name, r->extra_value)) &&
+               (!r->extra_name || put_header(mhd, r->extra_name, r->extra_value)) && put_numbers(mhd, r) &&
                (!may_compress || put_header(mhd, "Vary", "Accept-Encoding")) &&
                (!compressed || put_header(mhd, "Content-Encoding", "gzip")) &&
                put_header(mhd, "X-Content-Type-Options", "nosniff");
@@ -221,66 +289,213 @@ static enum MHD_Result answer_error(HttpListener *l, struct MHD_Connection *mhd,
         if (status == MHD_HTTP_METHOD_NOT_ALLOWED) {
                 r.extra_name = "Allow";
                 r.extra_value = "GET, HEAD";
+        } else if (status == MHD_HTTP_SERVICE_UNAVAILABLE) {
+                http_add_number(&r, "Retry-After", 1);
         }
         return queue(l, mhd, &r, true);
 }
 
-static enum MHD_Result answer(HttpListener *l, struct MHD_Connection *mhd, const char *url, const char *method) {
+/* ---- requests ---- */
+
+static HttpRequest request_of(const HttpListener *l, struct MHD_Connection *mhd, const Connection *c, const char *url, const char *method) {
         const char *accept = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Accept");
-        HttpRequest request = {
+        return (HttpRequest){
                 .method = method,
                 .path = url,
                 .accept = accept ? accept : "",
                 .local = l->address.loopback,
                 .connection = mhd,
+                .body = (const uint8_t *)c->body.data,
+                .body_len = c->body.len,
         };
+}
+
+/* Calls the handler. The connection is suspended when it holds the request. */
+static enum MHD_Result answer(HttpListener *l, struct MHD_Connection *mhd, Connection *c, const char *url, const char *method) {
+        HttpRequest request = request_of(l, mhd, c, url, method);
         CLEANUP(response_deinit) HttpResponse r = {
                 .status = MHD_HTTP_OK,
                 .content_type = "text/plain; charset=utf-8",
                 .body = BUF_WITH_LIMIT(BODY_MAX),
         };
         l->handler(l->context, &request, &r);
-        return queue(l, mhd, &r, false);
+        drop_body(l, c);
+        if (c->answering == ANSWER_NOW)
+                return queue(l, mhd, &r, false);
+        if (c->answering == ANSWER_HELD) {
+                set_deadline(c, HELD_SECONDS);
+                c->suspended = true;
+                MHD_suspend_connection(mhd);
+                return MHD_YES;
+        }
+        c->answering = ANSWER_NOW; /* held and answered inside the handler */
+        return queue(l, mhd, &c->later, false);
+}
+
+HttpHeld *http_hold(const HttpRequest *r) {
+        Connection *c = connection_of((struct MHD_Connection *)(uintptr_t)r->connection);
+        assert(c && c->answering == ANSWER_NOW);
+        HttpHeld *h = c->listener->closing ? NULL : calloc(1, sizeof *h);
+        if (!h)
+                return NULL;
+        h->connection = c;
+        c->held = h;
+        c->answering = ANSWER_HELD;
+        return h;
+}
+
+static void resume(Connection *c) {
+        c->suspended = false;
+        set_deadline(c, RESPONSE_SECONDS);
+        MHD_resume_connection(c->mhd);
+        if (c->listener->timer)
+                loop_timer_again(c->listener->timer, (Duration){ 0 }, (Duration){ 0 }); /* the daemon looks when it is run */
+}
+
+HttpHeld *http_held_answer(HttpHeld *h, HttpResponse *response) {
+        Connection *c = h->connection;
+        free(h);
+        if (!c) {
+                buf_deinit(&response->body);
+                return NULL;
+        }
+        c->held = NULL;
+        c->answering = ANSWER_READY;
+        c->later = *response;
+        response->body = BUF_WITH_LIMIT(response->body.limit);
+        if (c->suspended)
+                resume(c);
+        return NULL;
+}
+
+typedef struct LengthCount {
+        unsigned lengths, encodings;
+} LengthCount;
+
+static enum MHD_Result count_length(void *context, enum MHD_ValueKind kind, const char *name, const char *value) {
+        (void)kind, (void)value;
+        LengthCount *n = context;
+        n->lengths += strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0;
+        n->encodings += strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0;
+        return MHD_YES;
+}
+
+/* The length that a POST declares, or a status with which it is refused; 0 for a good one. */
+static int check_post(HttpListener *l, struct MHD_Connection *mhd, Connection *c, const char *url, const char *method, const LengthCount *n) {
+        HttpRequest request = request_of(l, mhd, c, url, method);
+        c->body_limit = l->body_limit ? l->body_limit(l->context, &request) : 0;
+        if (c->body_limit == 0)
+                return MHD_HTTP_METHOD_NOT_ALLOWED;
+        if (n->lengths == 0 && n->encodings == 0)
+                return MHD_HTTP_LENGTH_REQUIRED;
+        const char *encoding = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, MHD_HTTP_HEADER_TRANSFER_ENCODING);
+        if (n->lengths == 0)
+                return strcasecmp(encoding, "chunked") == 0 ? 0 : MHD_HTTP_BAD_REQUEST;
+        const char *text = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
+        uint64_t declared;
+        if (!span_u64((Span){ text, strlen(text) }, &declared))
+                return MHD_HTTP_BAD_REQUEST;
+        return declared > c->body_limit ? MHD_HTTP_CONTENT_TOO_LARGE : 0;
+}
+
+static const char *refusal(int status) {
+        switch (status) {
+        case MHD_HTTP_METHOD_NOT_ALLOWED: return "only GET and HEAD are served here\n";
+        case MHD_HTTP_LENGTH_REQUIRED: return "a Content-Length is needed\n";
+        case MHD_HTTP_CONTENT_TOO_LARGE: return "the body is longer than is accepted here\n";
+        case MHD_HTTP_SERVICE_UNAVAILABLE: return "too many bodies are on their way; try again\n";
+        default: return "Content-Length is no number, or Transfer-Encoding is not chunked\n";
+        }
 }
 
 /* The header is complete: refuse what can be refused before anything else is read. */
-static enum MHD_Result begin_request(HttpListener *l, struct MHD_Connection *mhd, Connection *c, const char *method) {
+static enum MHD_Result begin_request(HttpListener *l, struct MHD_Connection *mhd, Connection *c, const char *url, const char *method) {
         c->busy = true;
-        c->uploaded = 0;
+        c->uploaded = c->body_limit = 0;
+        c->body_error = 0;
+        c->began = mono_now();
         set_deadline(c, RESPONSE_SECONDS);
         const union MHD_ConnectionInfo *i = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
         if (i && i->header_size > HEADER_MAX)
                 return answer_error(l, mhd, MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE,
                                     "the header is longer than 32 KiB\n");
         /* Two opinions on where the body ends: somebody between us and the client may hold the other one. */
-        if (MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH) &&
-            MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, MHD_HTTP_HEADER_TRANSFER_ENCODING))
-                return answer_error(l, mhd, MHD_HTTP_BAD_REQUEST, "both Content-Length and Transfer-Encoding\n");
-        if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
-                return answer_error(l, mhd, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD are served here\n");
+        LengthCount n = { 0 };
+        (void)MHD_get_connection_values(mhd, MHD_HEADER_KIND, count_length, &n);
+        if (n.lengths + n.encodings > 1)
+                return answer_error(l, mhd, MHD_HTTP_BAD_REQUEST, "more than one Content-Length or Transfer-Encoding\n");
+        if (strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0)
+                return MHD_YES;
+        int status = strcmp(method, MHD_HTTP_METHOD_POST) == 0 ? check_post(l, mhd, c, url, method, &n) : MHD_HTTP_METHOD_NOT_ALLOWED;
+        if (status)
+                return answer_error(l, mhd, status, refusal(status));
+        c->body = BUF_WITH_LIMIT(c->body_limit);
+        set_deadline(c, HEADER_SECONDS);
         return MHD_YES;
+}
+
+/* Each KiB gives a second more. */
+static void extend_deadline(Connection *c) {
+        int64_t seconds = HEADER_SECONDS + (int64_t)(c->uploaded / BODY_FLOOR);
+        c->deadline = mono_add(c->began, SECONDS(seconds < BODY_SECONDS ? seconds : BODY_SECONDS));
+}
+
+/* Why the bytes kept so far and n more are too much: a status, or 0. */
+static int body_excess(const HttpListener *l, const Connection *c, size_t n) {
+        if (n > c->body_limit - c->body.len)
+                return MHD_HTTP_CONTENT_TOO_LARGE;
+        return n > BODIES_MAX - l->body_bytes ? MHD_HTTP_SERVICE_UNAVAILABLE : 0;
+}
+
+static enum MHD_Result take_upload(HttpListener *l, Connection *c, const char *bytes, size_t n) {
+        c->uploaded += n;
+        if (c->body_limit == 0) /* a GET may carry a body, which means nothing */
+                return c->uploaded <= UPLOAD_MAX ? MHD_YES : MHD_NO;
+        extend_deadline(c);
+        if (!c->body_error)
+                c->body_error = body_excess(l, c, n);
+        if (!c->body_error) {
+                buf_put(&c->body, bytes, n);
+                if (buf_error(&c->body))
+                        c->body_error = MHD_HTTP_SERVICE_UNAVAILABLE;
+                else
+                        l->body_bytes += n;
+        }
+        if (!c->body_error)
+                return MHD_YES;
+        /* An answer in the middle of a body is not possible: the rest is read away, if it is not too much. */
+        drop_body(l, c);
+        return c->uploaded / DRAIN_FACTOR <= c->body_limit ? MHD_YES : MHD_NO;
+}
+
+static enum MHD_Result finish_request(HttpListener *l, struct MHD_Connection *mhd, Connection *c, const char *url, const char *method) {
+        if (c->answering == ANSWER_READY) {
+                c->answering = ANSWER_NOW;
+                return queue(l, mhd, &c->later, false);
+        }
+        set_deadline(c, RESPONSE_SECONDS);
+        if (c->body_error)
+                return answer_error(l, mhd, c->body_error, refusal(c->body_error));
+        return answer(l, mhd, c, url, method);
 }
 
 static enum MHD_Result on_request(void *context, struct MHD_Connection *mhd, const char *url, const char *method,
                                   const char *version, const char *upload, size_t *upload_size,
                                   void **request_context) {
         (void)version;
-        (void)upload;
         HttpListener *l = context;
         Connection *c = connection_of(mhd);
         if (!c)
                 return MHD_NO;
         if (!*request_context) {
                 *request_context = c;
-                return begin_request(l, mhd, c, method);
+                return begin_request(l, mhd, c, url, method);
         }
-        if (*upload_size > 0) {
-                /* A GET may carry a body, which means nothing. */
-                c->uploaded += *upload_size;
-                *upload_size = 0;
-                return c->uploaded <= UPLOAD_MAX ? MHD_YES : MHD_NO;
-        }
-        return answer(l, mhd, url, method);
+        if (*upload_size == 0)
+                return finish_request(l, mhd, c, url, method);
+        size_t n = *upload_size;
+        *upload_size = 0;
+        return take_upload(l, c, upload, n);
 }
 
 /* The first line is there: from now on the header has its time. Returns the request's context, none yet. */
@@ -296,13 +511,12 @@ static void *on_request_line(void *context, const char *uri, struct MHD_Connecti
 
 static void on_completed(void *context, struct MHD_Connection *mhd, void **request_context,
                          enum MHD_RequestTerminationCode code) {
-        (void)context;
         (void)request_context;
         (void)code;
         Connection *c = connection_of(mhd);
         if (!c)
                 return;
-        c->busy = false;
+        connection_reset(context, c);
         set_deadline(c, IDLE_SECONDS);
 }
 
@@ -397,7 +611,7 @@ static void on_accept(void *context, int events) {
 /* ---- opening and closing ---- */
 
 static int start_daemon(HttpListener *l) {
-        const unsigned flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG;
+        const unsigned flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME;
         l->daemon = MHD_start_daemon(flags, 0, NULL, NULL, on_request, l,
                                      MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
                                      MHD_OPTION_NOTIFY_CONNECTION, on_connection, l,
@@ -447,6 +661,28 @@ int http_listen(Loop *loop, const char *address, HttpHandler handler, void *cont
         return r;
 }
 
+void http_listener_accept(HttpListener *l, HttpBodyLimit limit) {
+        l->body_limit = limit;
+}
+
+/* The daemon must not end with suspended connections. Whoever has the HttpHeld finds it unlinked. */
+static void answer_held(HttpListener *l) {
+        l->closing = true;
+        for (Connection *c = l->connections; c; c = c->next) {
+                HttpHeld *h = c->held;
+                if (!h)
+                        continue;
+                HttpResponse gone = { 0 };
+                set_error(&gone, MHD_HTTP_SERVICE_UNAVAILABLE, "the listener is being closed\n");
+                http_add_number(&gone, "Retry-After", 1);
+                c->held = NULL;
+                h->connection = NULL;
+                c->answering = ANSWER_READY;
+                c->later = gone;
+                resume(c);
+        }
+}
+
 static bool is_busy(const HttpListener *l) {
         for (const Connection *c = l->connections; c; c = c->next)
                 if (c->busy)
@@ -485,6 +721,7 @@ HttpListener *http_listener_close(HttpListener *l) {
         if (l->fd >= 0)
                 (void)close(l->fd);
         if (l->daemon) {
+                answer_held(l);
                 finish_answers(l);
                 MHD_stop_daemon(l->daemon);
         }

@@ -2,7 +2,11 @@
  *
  * Bodies are built whole in a Buf (bounded by its limit), compressed when the client accepts gzip and
  * the body is worth it. Limits: 512 connections, 64 per address, 10 s for headers, 32 KiB of them,
- * 60 s idle, 60 s to take an answer; GET and HEAD only (others: 405), until something needs more. */
+ * 60 s idle, 60 s to take an answer.
+ *
+ * GET and HEAD are served, and POST where http_listener_accept() allows it (others: 405). What is posted is read whole before
+ * the handler is called: at most as many bytes as the listener's user says (413), as fast as 1 KiB a second and within
+ * 2 minutes (cut), all connections together 64 MiB (503). A handler may keep the client waiting with http_hold(). */
 #pragma once
 
 #include "base/buf.h"
@@ -15,20 +19,42 @@ typedef struct HttpRequest {
         const char *path;
         const char *accept; /* "" when absent */
         bool local;         /* Unix socket or loopback address of a listener that serves everything */
-        const void *connection; /* for http_query() */
+        const void *connection; /* for http_query(), http_header(), http_hold() */
+        const uint8_t *body; /* what was posted; borrowed */
+        size_t body_len;
 } HttpRequest;
+
+#define HTTP_NUMBERS_MAX 4
+typedef struct HttpNumberHeader {
+        const char *name; /* static string */
+        uint64_t value;
+} HttpNumberHeader;
 
 typedef struct HttpResponse {
         int status;               /* 200 unless set */
         const char *content_type; /* static string; plain text unless set */
         Buf body;                 /* empty, with a limit; a failed one becomes a 500 */
         const char *extra_name, *extra_value; /* one more header, or NULL; static strings */
+        HttpNumberHeader numbers[HTTP_NUMBERS_MAX]; /* headers that are numbers, "Retry-After" */
+        size_t n_numbers;
 } HttpResponse;
 
 /* Value of a query parameter, NULL when absent. */
 const char *http_query(const HttpRequest *r, const char *name);
+/* Value of a header, NULL when absent. */
+const char *http_header(const HttpRequest *r, const char *name);
+/* One more header; not over HTTP_NUMBERS_MAX. */
+void http_add_number(HttpResponse *r, const char *name, uint64_t value);
 
 typedef void (*HttpHandler)(void *context, const HttpRequest *request, HttpResponse *response);
+
+/* An answer that comes later. In a handler, http_hold() says that the response is not to be sent when the handler returns; it
+ * is NULL without memory and while the listener closes, and then it is sent. The client waits at most 60 s, then it is cut off. */
+typedef struct HttpHeld HttpHeld;
+HttpHeld *http_hold(const HttpRequest *r) MUST_USE;
+/* Sends the answer, of which the body is taken, if the client and the listener are still there. In any case `h` is gone
+ * then: returns NULL. From the loop's thread. */
+HttpHeld *http_held_answer(HttpHeld *h, HttpResponse *response);
 
 typedef struct HttpServerStats {
         uint64_t requests, connections, refused;
@@ -39,7 +65,11 @@ typedef struct HttpServerStats {
  * a stale one replaced). 0 or negative errno (-EADDRINUSE, -EACCES, ...). */
 int http_listen(Loop *loop, const char *address, HttpHandler handler, void *context,
                 HttpListener **ret_listener) MUST_USE;
-/* Stops listening at once, gives answers under way half a second, closes every connection. Not from a handler. */
+/* How many bytes a request may post (method and path are set, and the headers); 0: none at all (405). Without one no POST is accepted. */
+typedef size_t (*HttpBodyLimit)(void *context, const HttpRequest *request);
+void http_listener_accept(HttpListener *l, HttpBodyLimit limit);
+/* Stops listening at once, answers those that are held with 503, gives answers under way half a second, closes every connection.
+ * Not from a handler. */
 HttpListener *http_listener_close(HttpListener *l);
 /* The port bound, for ":0" in tests; 0 for a Unix socket. */
 int http_listener_port(const HttpListener *l);

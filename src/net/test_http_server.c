@@ -4,6 +4,7 @@
 #include "net/http_server.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <libdeflate.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -22,7 +23,12 @@
 typedef struct Server {
         Loop *loop;
         HttpListener *first, *second, *local;
+        HttpHeld *held[8]; /* answered by the timer, all at once */
+        size_t n_held;
+        LoopTimer *timer;
 } Server;
+
+#define POST_MAX 100000u
 
 /* What the parent knows of it. */
 static struct Child {
@@ -33,10 +39,57 @@ static struct Child {
 
 /* ---- the server ---- */
 
+static size_t post_limit(void *context, const HttpRequest *request) {
+        (void)context;
+        assert(http_header(request, "host"));
+        return strncmp(request->path, "/post", 5) == 0 ? POST_MAX : strcmp(request->path, "/bulk") == 0 ? 8u << 20 : 0;
+}
+
+static void answer_held(void *context) {
+        Server *s = context;
+        for (size_t i = 0; i < s->n_held; i++) {
+                HttpResponse r = { .status = 200, .body = BUF_NULL };
+                buf_printf(&r.body, "held %zu", i);
+                http_add_number(&r, "X-Number", UINT64_MAX);
+                s->held[i] = http_held_answer(s->held[i], &r);
+        }
+        s->n_held = 0;
+}
+
+/* What is posted: told back; or held until the timer, or for ever. */
+static void handle_post(Server *s, const HttpRequest *request, HttpResponse *response) {
+        if (strcmp(request->path, "/post/never") == 0 && s->n_held < ARRAY_LEN(s->held)) {
+                s->held[s->n_held] = http_hold(request);
+                s->n_held += s->held[s->n_held] != NULL;
+                return;
+        }
+        if (strcmp(request->path, "/post/held") == 0 && s->n_held < ARRAY_LEN(s->held)) {
+                s->held[s->n_held] = http_hold(request);
+                s->n_held += s->held[s->n_held] != NULL;
+                loop_timer_again(s->timer, MILLISECONDS(100), (Duration){ 0 });
+                return;
+        }
+        if (strcmp(request->path, "/post/at-once") == 0) {
+                HttpHeld *h = http_hold(request);
+                HttpResponse r = { .status = 202, .body = BUF_NULL };
+                buf_put_str(&r.body, "at once");
+                (void)http_held_answer(h, &r);
+                return;
+        }
+        const char *type = http_header(request, "content-type");
+        uint64_t sum = 0;
+        for (size_t i = 0; i < request->body_len; i++)
+                sum += request->body[i];
+        http_add_number(response, "Retry-After", 17);
+        buf_printf(&response->body, "%s %zu %lu %s", request->method, request->body_len, (unsigned long)sum, type ? type : "(none)");
+}
+
 static void handle(void *context, const HttpRequest *request, HttpResponse *response) {
         Server *s = context;
         const HttpServerStats *stats = http_listener_stats(s->first);
-        if (strcmp(request->path, "/small") == 0) {
+        if (strcmp(request->method, "POST") == 0)
+                handle_post(s, request, response);
+        else if (strcmp(request->path, "/small") == 0) {
                 buf_printf(&response->body, "%s local=%d accept=%s q=%s", request->method, request->local,
                            request->accept, http_query(request, "q") ? http_query(request, "q") : "(none)");
         } else if (strcmp(request->path, "/large") == 0) {
@@ -73,14 +126,17 @@ static int serve(int ports) {
         if (loop_new(&s.loop) < 0 || loop_signal(s.loop, SIGTERM, on_term, &s, &term) < 0 ||
             http_listen(s.loop, "127.0.0.1:0", handle, &s, &s.first) < 0 ||
             http_listen(s.loop, "127.0.0.1:0", handle, &s, &s.second) < 0 ||
-            http_listen(s.loop, child.path, handle, &s, &s.local) < 0)
+            http_listen(s.loop, child.path, handle, &s, &s.local) < 0 ||
+            loop_timer(s.loop, SECONDS(3600), (Duration){ 0 }, answer_held, &s, &s.timer) < 0)
                 return 2;
+        http_listener_accept(s.second, post_limit);
         int out[2] = { http_listener_port(s.first), http_listener_port(s.second) };
         if (write(ports, out, sizeof out) != sizeof out || loop_run(s.loop) < 0)
                 return 3;
         s.first = http_listener_close(s.first);
         s.second = http_listener_close(s.second);
         s.local = http_listener_close(s.local);
+        answer_held(&s); /* nobody is there any more */
         s.loop = loop_free(s.loop);
         return 0;
 }
@@ -552,6 +608,180 @@ static void clients_that_vanish(void **state) {
         server_is_well();
 }
 
+/* ---- POST ---- */
+
+static int dial_post(void) {
+        return dial_from(child.other_port, 50);
+}
+
+static void post(int fd, const char *path, const char *headers, const char *body, Answer *ret) {
+        CLEANUP(buf_deinit) Buf request = BUF_NULL;
+        buf_printf(&request, "POST %s HTTP/1.1\r\nHost: x\r\n%s\r\n%s", path, headers, body);
+        say(fd, buf_cstr(&request));
+        read_answer(fd, true, ret);
+}
+
+#define POST(fd, path, headers, text, name)       \
+        CLEANUP(answer_deinit) Answer name = { 0 }; \
+        post(fd, path, headers, text, &name)
+
+static void post_with_a_body(void **state) {
+        (void)state;
+        CLEANUP_FD int fd = dial_post();
+        for (int i = 0; i < 20; i++) {
+                POST(fd, "/post", "Content-Length: 3\r\nContent-Type: a/b\r\n", "abc", a);
+                assert_true(a.status == 200 && body_is(&a, "POST 3 294 a/b"));
+                assert_true(head_has(&a, "\r\nRetry-After: 17\r\n"));
+                GET(fd, "/small", "", b);
+                assert_true(b.status == 200);
+        }
+        POST(fd, "/post", "Transfer-Encoding: chunked\r\n", "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n", chunked);
+        assert_true(body_is(&chunked, "POST 5 495 (none)"));
+        POST(fd, "/post", "Content-Length: 0\r\n", "", none);
+        assert_true(body_is(&none, "POST 0 0 (none)"));
+        POST(fd, "/elsewhere", "Content-Length: 0\r\n", "", elsewhere);
+        assert_int_equal(elsewhere.status, 405);
+}
+
+/* As long as the limit, in many pieces; and over it: refused before it is read, or once it is over. */
+static void post_at_the_limit(void **state) {
+        (void)state;
+        CLEANUP(buf_deinit) Buf request = BUF_NULL;
+        buf_printf(&request, "POST /post HTTP/1.1\r\nHost: x\r\nContent-Length: %u\r\n\r\n", POST_MAX);
+        memset(buf_reserve(&request, POST_MAX), 1, POST_MAX);
+        request.len += POST_MAX;
+        CLEANUP_FD int fd = dial_post();
+        assert_int_equal(send(fd, request.data, request.len, MSG_NOSIGNAL), (ssize_t)request.len);
+        CLEANUP(answer_deinit) Answer a = { 0 }, c = { 0 };
+        read_answer(fd, true, &a);
+        assert_true(body_is(&a, "POST 100000 100000 (none)"));
+        POST(fd, "/post", "Content-Length: 100001\r\n", "", b);
+        assert_true(b.status == 413 && head_has(&b, "\r\nConnection: close\r\n"));
+        buf_reset(&request);
+        buf_put_str(&request, "POST /post HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1d4c0\r\n");
+        memset(buf_reserve(&request, 120000), 1, 120000);
+        request.len += 120000;
+        buf_put_str(&request, "\r\n0\r\n\r\n");
+        CLEANUP_FD int other = dial_post();
+        assert_int_equal(send(other, request.data, request.len, MSG_NOSIGNAL), (ssize_t)request.len);
+        read_answer(other, true, &c);
+        assert_int_equal(c.status, 413);
+}
+
+/* B10, B66: what is no length, no length at all, two opinions. */
+static void post_lengths_that_are_none(void **state) {
+        (void)state;
+        static const struct {
+                const char *headers;
+                int status;
+        } CASES[] = {
+                { "", 411 },
+                { "Content-Length: -1\r\n", 400 },
+                { "Content-Length: 1e3\r\n", 400 },
+                { "Content-Length: +3\r\n", 400 },
+                { "Content-Length: \r\n", 400 },
+                { "Content-Length: 99999999999999999999999\r\n", 413 },
+                { "Content-Length: 3\r\nContent-Length: 4\r\n", 400 },
+                { "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", 400 },
+                { "Transfer-Encoding: gzip\r\n", 400 },
+        };
+        for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+                CLEANUP_FD int fd = dial_post();
+                CLEANUP(buf_deinit) Buf request = BUF_NULL, answer = BUF_NULL;
+                buf_printf(&request, "POST /post HTTP/1.1\r\nHost: x\r\n%s\r\n", CASES[i].headers);
+                say(fd, buf_cstr(&request));
+                (void)shutdown(fd, SHUT_WR);
+                read_all(fd, &answer);
+                int status = answer.len > 12 ? atoi(buf_cstr(&answer) + 9) : 0;
+                if (status != CASES[i].status)
+                        fail_msg("%s: %d", CASES[i].headers, status);
+        }
+        server_is_well();
+}
+
+static void held_requests(void **state) {
+        (void)state;
+        int fds[5];
+        for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+                fds[i] = dial_post();
+                say(fds[i], "POST /post/held HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc");
+        }
+        (void)close(fds[2]); /* gone before its answer */
+        fds[2] = -1;
+        for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+                if (fds[i] < 0)
+                        continue;
+                CLEANUP(answer_deinit) Answer a = { 0 };
+                read_answer(fds[i], true, &a);
+                assert_true(a.status == 200 && strncmp(buf_cstr(&a.body), "held ", 5) == 0);
+                assert_true(head_has(&a, "\r\nX-Number: 18446744073709551615\r\n"));
+                POST(fds[i], "/post/at-once", "Content-Length: 0\r\n", "", b); /* the connection goes on */
+                assert_true(b.status == 202 && body_is(&b, "at once"));
+                (void)close(fds[i]);
+        }
+        server_is_well();
+}
+
+/* E15: a body that comes slower than 1 KiB a second is cut off. */
+static void slow_bodies_are_cut_off(void **state) {
+        (void)state;
+        CLEANUP_FD int fd = dial_post();
+        MonoTime begin = mono_now();
+        say(fd, "POST /post HTTP/1.1\r\nHost: x\r\nContent-Length: 50000\r\n\r\n");
+        for (;;) {
+                struct pollfd p = { .fd = fd, .events = POLLIN };
+                if (poll(&p, 1, 300) > 0)
+                        break;
+                (void)!send(fd, "abcdefgh", 8, MSG_NOSIGNAL);
+                assert_true(mono_since(mono_now(), begin).ns < SECONDS(18).ns);
+        }
+        double took = duration_seconds(mono_since(mono_now(), begin));
+        assert_true(took > 8 && took < 14);
+        server_is_well();
+}
+
+/* Bodies of all connections share 64 MiB. */
+static void bodies_share_a_budget(void **state) {
+        (void)state;
+        static char chunk[1 << 20];
+        int fds[9];
+        size_t n = (8u << 20) - 1; /* all but the last byte */
+        for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+                fds[i] = dial_post();
+                say(fds[i], "POST /bulk HTTP/1.1\r\nHost: x\r\nContent-Length: 8388608\r\n\r\n");
+                for (size_t left = n; left > 0;) {
+                        ssize_t sent = send(fds[i], chunk, left < sizeof chunk ? left : sizeof chunk, MSG_NOSIGNAL);
+                        assert_true(sent > 0);
+                        left -= (size_t)sent;
+                }
+        }
+        int refused = 0;
+        for (size_t i = ARRAY_LEN(fds); i-- > 0;) {
+                CLEANUP(answer_deinit) Answer a = { 0 };
+                say(fds[i], "x");
+                read_answer(fds[i], true, &a);
+                refused += a.status == 503 && head_has(&a, "\r\nRetry-After: 1\r\n");
+                assert_true(a.status == 503 || a.status == 200);
+                (void)close(fds[i]);
+        }
+        assert_in_range(refused, 1, 2);
+}
+
+/* Last: what is held when the listener closes is answered then (stop_server() checks how it ends). */
+static void held_at_the_end(void **state) {
+        (void)state;
+        CLEANUP_FD int gone = dial_post();
+        say(gone, "POST /post/never HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+        CLEANUP_FD int fd = dial_post();
+        say(fd, "POST /post/never HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+        struct timespec moment = { .tv_nsec = 100 * 1000 * 1000 };
+        (void)nanosleep(&moment, NULL);
+        (void)kill(child.pid, SIGTERM);
+        CLEANUP(answer_deinit) Answer a = { 0 };
+        read_answer(fd, true, &a);
+        assert_int_equal(a.status, 503);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(requests_on_one_connection),
@@ -569,6 +799,13 @@ int main(void) {
                 cmocka_unit_test(stale_socket_files_are_replaced),
                 cmocka_unit_test(loopback_addresses),
                 cmocka_unit_test(clients_that_vanish),
+                cmocka_unit_test(post_with_a_body),
+                cmocka_unit_test(post_at_the_limit),
+                cmocka_unit_test(post_lengths_that_are_none),
+                cmocka_unit_test(held_requests),
+                cmocka_unit_test(slow_bodies_are_cut_off),
+                cmocka_unit_test(bodies_share_a_budget),
+                cmocka_unit_test(held_at_the_end),
         };
         return cmocka_run_group_tests_name("http_server", tests, start_server, stop_server);
 }

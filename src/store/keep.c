@@ -178,6 +178,9 @@ int store_maintain(Store *s) {
         static int (*const WORK[])(Store *) = { keeper_expire, keeper_rollup, keeper_collect };
         MonoTime now = store_mono(s);
         int r = 0;
+        lock(&s->log_lock);
+        store_watch_space(s, false);
+        unlock(&s->log_lock);
         if (s->retry_after.ns > now.ns)
                 return 0;
         if (keeper_flush_due(s))

@@ -32,7 +32,10 @@ typedef struct ApiContext {
         AckQueue *acks;
         RemoteWrite *remote_write;
         TextImport *import;
-        Store *store;             /* for /api/v1/status/tsdb; NULL: 404 */
+        Store *store;             /* for /api/v1/status/tsdb and /api/v1/parallax/store; NULL: 404 */
+        /* Runs fn(store, job) elsewhere and then done(job, its result) here; -EBUSY while another one is under way. */
+        int (*run_job)(void *context, int (*fn)(Store *s, void *job), void (*done)(void *job, int result), void *job);
+        void *run_job_context;
 } ApiContext;
 
 /* How many bytes a request may post: for HttpBodyLimit. 0: none, it is no such route, or not from here. */

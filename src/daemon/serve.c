@@ -58,6 +58,11 @@ static bool serves_all(const char *metrics) {
         return strcmp(metrics, "all") == 0;
 }
 
+static int run_job(void *context, int (*fn)(Store *s, void *job), void (*done)(void *job, int result), void *job) {
+        Daemon *d = context;
+        return store_host_run(d->store, fn, done, job);
+}
+
 static void answer(void *context, const HttpRequest *request, HttpResponse *response) {
         const Front *f = context;
         Daemon *d = f->daemon;
@@ -83,6 +88,8 @@ static void answer(void *context, const HttpRequest *request, HttpResponse *resp
                 .remote_write = d->remote_write,
                 .import = d->import,
                 .store = d->store ? store_host_store(d->store) : NULL,
+                .run_job = run_job,
+                .run_job_context = d,
         };
         HttpRequest checked = *request;
         checked.local = checked.local && f->loopback && serves_all(f->metrics); /* beside the server's own judgement */

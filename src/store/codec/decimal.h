@@ -1,0 +1,39 @@
+/* Doubles that are short decimal numbers, as whole numbers. Private to the codec.
+ *
+ * 12345.678901234 is 12345678901234 / 10^9, and that division gives back the same 64 bits: division is correctly
+ * rounded, so whether a double comes back is a property of the double, found out by trying. */
+#pragma once
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#define DECIMAL_MAX 15u              /* most digits behind the point */
+#define DECIMAL_LIMIT 4611686018427387904.0 /* 2^62: whole numbers stay below, so that differences fit */
+
+static const double POWERS_OF_TEN[DECIMAL_MAX + 1] = { 1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                                       1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15 };
+
+static inline uint64_t double_bits(double v) {
+        uint64_t bits;
+        memcpy(&bits, &v, sizeof bits);
+        return bits;
+}
+
+static inline double bits_double(uint64_t bits) {
+        double v;
+        memcpy(&v, &bits, sizeof v);
+        return v;
+}
+
+/* The whole number nearest to v * power; 0 when that is no number or too large. */
+static inline int64_t decimal_round(double v, double power) {
+        double x = v * power;
+        x = fabs(x) < DECIMAL_LIMIT ? x : 0;
+        return __builtin_llrint(x);
+}
+
+static inline bool decimal_fits(double v, double power, int64_t m) {
+        return double_bits((double)m / power) == double_bits(v);
+}

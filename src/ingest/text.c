@@ -203,7 +203,7 @@ static bool write_lines(TextImport *t, const HttpRequest *request, const Format 
 }
 
 bool text_import_take(TextImport *t, SeriesSink *sink, WallTime now, const HttpRequest *request, HttpResponse *response, uint64_t *ret_ticket) {
-        Format format;
+        Format format = { 0 };
         t->sink = sink;
         t->now_ms = now.ns / NS_PER_MS;
         t->sent = t->taken = 0;

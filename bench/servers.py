@@ -85,7 +85,7 @@ class Server:
         return self.process.pid
 
     def get(self, path, timeout=60, method="GET"):
-        with urllib.request.urlopen(urllib.request.Request(self.url + path, method=method), timeout=timeout) as answer:
+        with urllib.request.urlopen(urllib.request.Request(self.url + path, method=method, data=b"" if method == "POST" else None), timeout=timeout) as answer:
             return answer.read()
 
     def launch(self):
@@ -259,11 +259,10 @@ class Parallax(Server):
         return [self.program, "--no-collect", f"--listen={self.address}", f"--data-dir={self.dir}"]
 
     def info(self):
-        """What `parallax store info --json` says, or {}."""
-        done = subprocess.run([self.tool, "store", "info", "--json", "--data-dir", self.dir], capture_output=True, text=True)
-        with contextlib.suppress(ValueError):
-            return json.loads(done.stdout) if done.returncode == 0 else {}
-        return {}
+        return json.loads(self.get("/api/v1/parallax/store"))
+
+    def compact(self):
+        self.get("/api/v1/parallax/store/compact", timeout=1200, method="POST")
 
     def disk(self):
         """The whole directory, log and index included; the tiers apart when the store tells them."""

@@ -240,20 +240,35 @@ typedef struct Source {
         bool specials, difference;
         uint64_t m0, inverse;
         unsigned shift;
-        int64_t last; /* stands for a special */
+        int64_t last; /* number before the group; stands for a special */
 } Source;
+
+/* Specials get numbers between their neighbours': a reader puts something else there, and nothing is smoother. */
+static void bridge(const Source *s, uint32_t first, uint32_t count, int64_t *x) {
+        int64_t before = s->last;
+        for (uint32_t i = 0; i < count;) {
+                uint32_t next = i;
+                while (next < count && !decimal_fits(s->values[first + next], s->power, decimal_round(s->values[first + next], s->power)))
+                        next++;
+                int64_t step = next < count ? (int64_t)((uint64_t)x[next] - (uint64_t)before) / (int64_t)(next - i + 1) : 0;
+                for (; i < next; i++)
+                        x[i] = before = (int64_t)((uint64_t)before + (uint64_t)step);
+                if (i < count)
+                        before = x[i++];
+        }
+}
 
 static void fill_decimal(void *context, uint32_t first, uint32_t count, int64_t *out) {
         Source *s = context;
         for (uint32_t i = 0; i < count; i++)
                 out[i] = decimal_round(s->values[first + i], s->power);
-        for (uint32_t i = 0; s->specials && i < count; i++) {
-                if (!decimal_fits(s->values[first + i], s->power, out[i]))
-                        out[i] = s->last;
-                s->last = out[i];
-        }
         for (uint32_t i = 0; i < count; i++)
                 out[i] = (int64_t)((uint64_t)((int64_t)((uint64_t)out[i] - s->m0) >> s->shift) * s->inverse);
+        if (s->specials) {
+                /* The column begins at its first ordinary value. */
+                bridge(s, first, count, out);
+                s->last = out[count - 1];
+        }
 }
 
 static void fill_places(void *context, uint32_t first, uint32_t count, int64_t *out) {
@@ -315,7 +330,7 @@ static void put_decimal(Buf *out, const Survey *s, const double *values, uint32_
         if (kind != KIND_DECIMAL && kind != KIND_SCALED)
                 return;
         Source source = { .values = values, .power = POWERS_OF_TEN[s->digits], .specials = s->specials > 0,
-                          .m0 = (uint64_t)s->m0, .inverse = s->inverse, .shift = shift, .last = s->m0 };
+                          .m0 = (uint64_t)s->m0, .inverse = s->inverse, .shift = shift };
         ints_encode(fill_decimal, &source, n, effort, out);
 }
 
@@ -483,15 +498,21 @@ static int get_column(const uint8_t *bytes, size_t len, uint32_t n, Column *c) {
 static void scale(const Column *c, const int64_t *x, uint32_t count, double *values) {
         double power = POWERS_OF_TEN[c->digits];
         uint64_t m = c->m, g = c->g;
-        if (c->kind == KIND_BITS)
+        if (c->kind == KIND_BITS) {
                 for (uint32_t i = 0; i < count; i++)
                         values[i] = bits_double(place(m + ((uint64_t)x[i] << c->shift)));
-        else if (c->digits == 0)
+                return;
+        }
+        if (g == 1)
                 for (uint32_t i = 0; i < count; i++)
-                        values[i] = (double)(int64_t)(m + g * (uint64_t)x[i]);
+                        values[i] = (double)(int64_t)(m + (uint64_t)x[i]);
         else
                 for (uint32_t i = 0; i < count; i++)
-                        values[i] = (double)(int64_t)(m + g * (uint64_t)x[i]) / power;
+                        values[i] = (double)(int64_t)(m + g * (uint64_t)x[i]);
+        /* Apart from the conversions, so that two or four are divided at once. */
+        if (c->digits)
+                for (uint32_t i = 0; i < count; i++)
+                        values[i] /= power;
 }
 
 /* Columns that are only a head. */

@@ -14,8 +14,8 @@ enum {
         ESCAPE_COST = 20,  /* bits of an exception, about, beside the value's own low bits and one */
         HEAD_COST = 16,    /* bits of a block's head, about */
         STRETCH = 16,      /* residuals that are looked at in a row to choose the order, */
-        STRETCHES = 16,     /* and how often in a group */
-        SAMPLES = 15,      /* residuals that are sorted to find the centre */
+        STRETCHES = 8,     /* and how often in a group */
+        SAMPLES = 11,      /* residuals that are sorted to find the centre */
         BLOCK_SMALL = 3,   /* size codes: 128 residuals, */
         BLOCK_LARGE = 5,   /* and 512 */
         NUMBER_MAX = 22 * 4, /* bits of a number at most */
@@ -209,16 +209,22 @@ static Plan plan_small(const int64_t *r, uint32_t n, Spread s, int64_t previous)
                 return best;
         int64_t min = best.base;
         uint64_t above = (uint64_t)s.median - (uint64_t)min;
-        if (above / 2 <= s.inner + 4) {
-                Plan p = plan_above(r, n, min, s, previous);
-                take_better(&best, &p);
-        }
-        if (count_equal(r, n, s.median) >= n / 4) {
+        uint32_t equal = count_equal(r, n, s.median);
+        if (equal >= n / 4) {
                 Plan p = plan_sparse(r, n, s.median, previous);
                 take_better(&best, &p);
         }
-        Plan p = plan_both(r, n, s, find_centre(r, n, s, above, range), previous);
-        take_better(&best, &p);
+        if (equal > n - n / 4)
+                return best;
+        /* The lower half of a normal distribution reaches down two of its inner spreads, that of an exponential one half of one. */
+        if (above / 5 * 4 <= s.inner + 3) {
+                Plan p = plan_above(r, n, min, s, previous);
+                take_better(&best, &p);
+        }
+        if (above >= s.inner / 4 * 3) {
+                Plan p = plan_both(r, n, s, find_centre(r, n, s, above, range), previous);
+                take_better(&best, &p);
+        }
         return best;
 }
 

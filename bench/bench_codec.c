@@ -75,8 +75,8 @@ static void make_load(State state, uint64_t *s, double *load) {
 }
 
 static void make_cpu(const double *load, uint64_t *s, double unit, double *out) {
-        double ns = floor(uniform(s) * 1e15), share = 0.02 + uniform(s) * uniform(s) * 0.9, scatter = 0.02 + 0.08 * uniform(s);
-        bool sparse = uniform(s) < 0.3; /* steal, wait: mostly nothing on an idle machine */
+        double ns = floor(uniform(s) * 1e15), share = 0.002 + 0.5 * pow(uniform(s), 5), scatter = 0.02 + 0.08 * uniform(s);
+        bool sparse = uniform(s) < 0.35; /* steal, wait: mostly nothing on an idle machine */
         for (unsigned i = 0; i < DAY; i++) {
                 double mean = load[i] * share * 1e10;
                 double step = fmax(0, mean * (1 + scatter * 3 * normal(s)));
@@ -90,7 +90,7 @@ static void make_cpu(const double *load, uint64_t *s, double unit, double *out) 
 static void make_bytes(const double *load, uint64_t *s, double *out) {
         double sum = floor(uniform(s) * 1e12), unit = uniform(s) < 0.5 ? 512 : 1, share = uniform(s) * uniform(s);
         for (unsigned i = 0; i < DAY; i++) {
-                double ops = poisson(s, load[i] * 200 * share);
+                double ops = poisson(s, load[i] * 1000 * share);
                 double mean = unit == 512 ? 16 : 600;
                 sum += ops > 0 ? unit * floor(fmax(0, ops * mean + sqrt(ops) * mean * normal(s)) + 1) : 0;
                 out[i] = sum;
@@ -98,7 +98,7 @@ static void make_bytes(const double *load, uint64_t *s, double *out) {
 }
 
 static void make_events(const double *load, uint64_t *s, double *out) {
-        double sum = floor(uniform(s) * 1e7), rate = exp(uniform(s) * 9 - 2);
+        double sum = floor(uniform(s) * 1e7), rate = exp(uniform(s) * 11 - 0.5);
         for (unsigned i = 0; i < DAY; i++)
                 out[i] = sum += poisson(s, load[i] * rate);
         if (uniform(s) < 0.05)
@@ -109,21 +109,21 @@ static void make_events(const double *load, uint64_t *s, double *out) {
 static void make_kib(const double *load, uint64_t *s, double *out) {
         double kib = floor(uniform(s) * 4e6) + 1e5, unit = uniform(s) < 0.5 ? 4 : 1;
         for (unsigned i = 0; i < DAY; i++) {
-                if (uniform(s) < load[i] * 2)
+                if (uniform(s) < load[i] * 4)
                         kib = fabs(kib + floor(unit * normal(s) * 40) * unit);
                 out[i] = kib * 1024;
         }
 }
 
 static void make_decimals(const double *load, uint64_t *s, double unit, double *out) {
-        double scatter = 0.02 + 0.05 * uniform(s);
+        double scatter = 0.02 + 0.15 * uniform(s);
         for (unsigned i = 0; i < DAY; i++)
                 out[i] = floor(fmax(0, load[i] * (1 + scatter * normal(s))) * unit) / unit;
 }
 
 static void make_full(const double *load, uint64_t *s, double *out) {
         for (unsigned i = 0; i < DAY; i++)
-                out[i] = load[i] * (1 + 0.1 * normal(s)) / 3;
+                out[i] = (0.02 + load[i]) * (1 + 0.3 * normal(s)) / 3;
 }
 
 static void make_series(Class class, const double *load, uint64_t *s, double *out) {

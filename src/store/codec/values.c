@@ -83,6 +83,7 @@ typedef struct Survey {
         bool same;            /* all specials have special_bits */
         uint64_t special_bits;
         int64_t m0, last;     /* first and last ordinary value as whole numbers */
+        bool near;            /* all are ordinary and below 2^51 as whole numbers */
         bool linear;          /* and no special */
         int64_t step;
         uint64_t ones;        /* all differences to m0, or-ed */
@@ -101,8 +102,9 @@ static unsigned digits_of(double v, unsigned from) {
 /* Digits that a few values of the column need. */
 static unsigned guess_digits(const double *values, uint32_t n) {
         unsigned digits = 0;
-        for (unsigned i = 0; i < 8; i++) {
-                unsigned d = digits_of(values[(uint64_t)i * (n - 1) / 7], digits);
+        uint32_t looks = n < 256 ? 4 : 8;
+        for (uint32_t i = 0; i < looks; i++) {
+                unsigned d = digits_of(values[(uint64_t)i * (n - 1) / (looks - 1)], digits);
                 digits = d <= DECIMAL_MAX ? d : digits;
         }
         return digits;
@@ -129,8 +131,7 @@ static uint64_t inverse_of(uint64_t odd) {
  * is small; anything else lands above it. */
 static void take_divisor(Survey *s, int64_t difference) {
         uint64_t d = difference < 0 ? -(uint64_t)difference : (uint64_t)difference;
-        s->ones |= d;
-        if (s->odd == 1 || d == 0 || (s->odd && d * s->inverse <= UINT64_MAX / s->odd))
+        if (d == 0 || (s->odd && d * s->inverse <= UINT64_MAX / s->odd))
                 return;
         s->odd = greatest_divisor(d >> __builtin_ctzll(d), s->odd);
         s->inverse = inverse_of(s->odd);
@@ -148,14 +149,12 @@ static void take_ordinary(Survey *s, const int64_t *m, uint32_t n) {
                 s->linear = m[i] - s->last == s->step;
                 s->last = m[i];
         }
-        uint64_t ones = 0;
-        if (s->odd == 1)
-                for (i = 0; i < n; i++)
-                        ones |= (uint64_t)(m[i] - s->m0);
-        else
-                for (i = 0; i < n; i++)
-                        take_divisor(s, m[i] - s->m0);
-        s->ones |= ones;
+        uint64_t ones = s->ones;
+        for (i = 0; i < n; i++)
+                ones |= (uint64_t)(m[i] - s->m0);
+        s->ones = ones;
+        for (i = 0; i < n && s->odd != 1; i++)
+                take_divisor(s, m[i] - s->m0);
         s->last = m[n - 1];
         s->ordinary += n;
 }
@@ -171,6 +170,29 @@ static void take_special(Survey *s, uint32_t index, double v) {
 
 static size_t specials_cost(const Survey *s) {
         return 2 * (size_t)s->runs + 8 * (s->same ? 1 : (size_t)s->specials);
+}
+
+/* The same for values that all fit and are below 2^51 as whole numbers; false, with nothing of use in m, when they are not. */
+static bool round_near(const double *values, uint32_t n, double power, int64_t *m) {
+        uint64_t wrong = 0;
+        for (uint32_t i = 0; i < n; i++) {
+                double x = values[i] * power, magic = x + DECIMAL_MAGIC, whole = magic - DECIMAL_MAGIC;
+                m[i] = (int64_t)(double_bits(magic) - double_bits(DECIMAL_MAGIC));
+                wrong |= double_bits(whole / power) ^ double_bits(values[i]);
+                wrong |= fabs(x) < DECIMAL_NEAR ? 0 : 1;
+        }
+        return wrong == 0;
+}
+
+static bool round_near_whole(const double *values, uint32_t n, int64_t *m) {
+        uint64_t wrong = 0;
+        for (uint32_t i = 0; i < n; i++) {
+                double magic = values[i] + DECIMAL_MAGIC;
+                m[i] = (int64_t)(double_bits(magic) - double_bits(DECIMAL_MAGIC));
+                wrong |= double_bits(magic - DECIMAL_MAGIC) ^ double_bits(values[i]);
+                wrong |= fabs(values[i]) < DECIMAL_NEAR ? 0 : 1;
+        }
+        return wrong == 0;
 }
 
 /* Whole numbers of n values; how many fit. */
@@ -209,7 +231,9 @@ static int survey_once(Survey *s, const double *values, uint32_t n) {
         double power = POWERS_OF_TEN[s->digits];
         for (uint32_t first = 0; first < n; first += 256) {
                 uint32_t size = n - first < 256 ? n - first : 256;
-                if (round_all(values + first, size, power, m) == size)
+                bool near = s->digits ? round_near(values + first, size, power, m) : round_near_whole(values + first, size, m);
+                s->near &= near;
+                if (near || round_all(values + first, size, power, m) == size)
                         take_ordinary(s, m, size);
                 else if (!take_mixed(s, values + first, first, size, m))
                         return 1;
@@ -224,7 +248,7 @@ static bool survey(Survey *s, const double *values, uint32_t n) {
         unsigned digits = guess_digits(values, n);
         int r;
         do {
-                *s = (Survey){ .digits = digits, .linear = true };
+                *s = (Survey){ .digits = digits, .linear = true, .near = true };
                 r = survey_once(s, values, n);
                 digits = s->digits;
         } while (r > 0);
@@ -237,23 +261,48 @@ static bool survey(Survey *s, const double *values, uint32_t n) {
 typedef struct Source {
         const double *values, *base;
         double power;
-        bool specials, difference;
+        bool near, specials, difference;
         uint64_t m0, inverse;
         unsigned shift;
-        int64_t last; /* stands for a special */
+        int64_t last; /* number before the group; stands for a special */
 } Source;
+
+/* Specials get numbers between their neighbours': a reader puts something else there, and nothing is smoother. */
+static void bridge(const Source *s, uint32_t first, uint32_t count, int64_t *x) {
+        int64_t before = s->last;
+        for (uint32_t i = 0; i < count;) {
+                uint32_t next = i;
+                while (next < count && !decimal_fits(s->values[first + next], s->power, decimal_round(s->values[first + next], s->power)))
+                        next++;
+                int64_t step = next < count ? (int64_t)((uint64_t)x[next] - (uint64_t)before) / (int64_t)(next - i + 1) : 0;
+                for (; i < next; i++)
+                        x[i] = before = (int64_t)((uint64_t)before + (uint64_t)step);
+                if (i < count)
+                        before = x[i++];
+        }
+}
 
 static void fill_decimal(void *context, uint32_t first, uint32_t count, int64_t *out) {
         Source *s = context;
-        for (uint32_t i = 0; i < count; i++)
-                out[i] = decimal_round(s->values[first + i], s->power);
-        for (uint32_t i = 0; s->specials && i < count; i++) {
-                if (!decimal_fits(s->values[first + i], s->power, out[i]))
-                        out[i] = s->last;
-                s->last = out[i];
+        const double *values = s->values + first;
+        double power = s->power;
+        uint64_t m0 = s->m0, inverse = s->inverse;
+        if (s->near)
+                for (uint32_t i = 0; i < count; i++)
+                        out[i] = (int64_t)((uint64_t)decimal_round_near(values[i], power) - m0);
+        else
+                for (uint32_t i = 0; i < count; i++)
+                        out[i] = (int64_t)((uint64_t)decimal_round(values[i], power) - m0);
+        if (s->shift)
+                for (uint32_t i = 0; i < count; i++)
+                        out[i] >>= s->shift;
+        for (uint32_t i = 0; inverse != 1 && i < count; i++)
+                out[i] = (int64_t)((uint64_t)out[i] * inverse);
+        if (s->specials) {
+                /* The column begins at its first ordinary value. */
+                bridge(s, first, count, out);
+                s->last = out[count - 1];
         }
-        for (uint32_t i = 0; i < count; i++)
-                out[i] = (int64_t)((uint64_t)((int64_t)((uint64_t)out[i] - s->m0) >> s->shift) * s->inverse);
 }
 
 static void fill_places(void *context, uint32_t first, uint32_t count, int64_t *out) {
@@ -314,8 +363,8 @@ static void put_decimal(Buf *out, const Survey *s, const double *values, uint32_
                 put_varint(out, zigzag(s->step));
         if (kind != KIND_DECIMAL && kind != KIND_SCALED)
                 return;
-        Source source = { .values = values, .power = POWERS_OF_TEN[s->digits], .specials = s->specials > 0,
-                          .m0 = (uint64_t)s->m0, .inverse = s->inverse, .shift = shift, .last = s->m0 };
+        Source source = { .values = values, .power = POWERS_OF_TEN[s->digits], .near = s->near, .specials = s->specials > 0,
+                          .m0 = (uint64_t)s->m0, .inverse = s->inverse, .shift = shift };
         ints_encode(fill_decimal, &source, n, effort, out);
 }
 
@@ -483,15 +532,21 @@ static int get_column(const uint8_t *bytes, size_t len, uint32_t n, Column *c) {
 static void scale(const Column *c, const int64_t *x, uint32_t count, double *values) {
         double power = POWERS_OF_TEN[c->digits];
         uint64_t m = c->m, g = c->g;
-        if (c->kind == KIND_BITS)
+        if (c->kind == KIND_BITS) {
                 for (uint32_t i = 0; i < count; i++)
                         values[i] = bits_double(place(m + ((uint64_t)x[i] << c->shift)));
-        else if (c->digits == 0)
+                return;
+        }
+        if (g == 1)
                 for (uint32_t i = 0; i < count; i++)
-                        values[i] = (double)(int64_t)(m + g * (uint64_t)x[i]);
+                        values[i] = (double)(int64_t)(m + (uint64_t)x[i]);
         else
                 for (uint32_t i = 0; i < count; i++)
-                        values[i] = (double)(int64_t)(m + g * (uint64_t)x[i]) / power;
+                        values[i] = (double)(int64_t)(m + g * (uint64_t)x[i]);
+        /* Apart from the conversions, so that two or four are divided at once. */
+        if (c->digits)
+                for (uint32_t i = 0; i < count; i++)
+                        values[i] /= power;
 }
 
 /* Columns that are only a head. */

@@ -33,6 +33,7 @@ typedef struct Place {
         uint64_t offset, bytes;
         uint64_t begin, end; /* missing LSNs: begin <= x < end */
         const char *what;
+        bool header; /* nothing is missing: `begin` is the first record behind a damaged header */
         bool lost;
 } Place;
 
@@ -53,6 +54,7 @@ typedef struct Replay {
         void *context;
         WalReport *report;
 
+        uint32_t first; /* segment */
         Segment *segments;
         size_t n_segments;
         const Segment *segment; /* being read */
@@ -138,14 +140,15 @@ static void decide(Replay *r, Place *p) {
         r->n_undecided--;
 }
 
-/* LSNs from begin to end (inclusive) were there once. */
-static void claim(Replay *r, uint64_t begin, uint64_t end) {
+/* LSNs from begin to end (inclusive) were there once. `synced`: by the process that wrote them, and with them what is before
+ * them in the file; else an unsynced record was found by the next one, perhaps behind torn bytes. */
+static void claim(Replay *r, uint64_t begin, uint64_t end, bool synced) {
         if (r->n_undecided == 0 || begin > end)
                 return;
         for (size_t i = 0; i < r->n_places; i++) {
                 Place *p = &r->places[i];
                 bool closed = !r->open || i + 1 < r->n_places;
-                if (closed && !p->lost && p->begin <= end && begin < p->end)
+                if (closed && !p->lost && (synced || !p->header) && p->begin <= end && begin < p->end)
                         decide(r, p);
         }
 }
@@ -286,7 +289,7 @@ static int take_record(Replay *r, uint64_t offset, const RecordHeader *h) {
         arrive(r, offset, h->lsn);
         if (h->durable != r->claimed) {
                 r->claimed = h->durable;
-                claim(r, r->claim_begin, h->durable);
+                claim(r, r->claim_begin, h->durable, true);
         }
         r->expected = h->lsn + 1;
         return take_payload(r, offset, h);
@@ -337,13 +340,16 @@ static int read_records(Replay *r) {
 
 /* What a good header says of the LSNs before it. */
 static void take_header(Replay *r, const SegmentHeader *h) {
+        /* In front of it there was nothing: what is there was never finished. */
+        if (r->open && r->expected == 0 && h->previous < r->first)
+                r->places[r->n_places - 1].begin = h->first_lsn;
         if (h->first_lsn > r->expected)
                 arrive(r, 0, h->first_lsn);
         else
                 close_place(r, r->expected);
-        claim(r, h->run_lsn, h->first_lsn - 1);
+        claim(r, h->run_lsn, h->first_lsn - 1, true);
         if (h->first_lsn > 1)
-                claim(r, h->first_lsn - 1, h->first_lsn - 1);
+                claim(r, h->first_lsn - 1, h->first_lsn - 1, false);
         r->claim_begin = h->run_lsn;
         r->claimed = 0;
 }
@@ -360,6 +366,7 @@ static void miss_header(Replay *r, const Segment *s) {
                 extend_place(r, 0, SEGMENT_HEADER);
         } else if (s->first_lsn < s->limit && s->first_lsn >= r->expected) {
                 open_place(r, 0, s->first_lsn, "header of the segment");
+                r->places[r->n_places - 1].header = true;
                 extend_place(r, 0, SEGMENT_HEADER);
                 close_place(r, s->first_lsn + 1);
         }
@@ -455,7 +462,8 @@ static int read_all(Replay *r, uint32_t first) {
         int error = plan(r, first);
         if (error < 0)
                 return error;
-        if (first > 0 && r->n_segments > 0 && r->segments[0].number > first) {
+        r->first = first > 0 || r->n_segments == 0 ? first : r->segments[0].number;
+        if (r->n_segments > 0 && r->segments[0].number > r->first) {
                 r->segment = &r->segments[0];
                 open_place(r, 0, 0, "segments before it are missing");
         }

@@ -415,13 +415,13 @@ static size_t group_room(uint32_t count) {
         return ((size_t)count * (64 + ESCAPE + 2 * NUMBER_MAX) + 1024) / 8 + BITS_SLACK;
 }
 
-/* Puts the directory in front of the groups that begin at `from`. */
-static void put_directory(Buf *out, size_t from, const uint8_t *directory, size_t len) {
-        size_t groups = out->len - from;
+/* Puts bytes in front of those that begin at `from`. */
+static void put_before(Buf *out, size_t from, const uint8_t *bytes, size_t len) {
+        size_t behind = out->len - from;
         if (!buf_reserve(out, len))
                 return;
-        memmove(out->data + from + len, out->data + from, groups);
-        memcpy(out->data + from, directory, len);
+        memmove(out->data + from + len, out->data + from, behind);
+        memcpy(out->data + from, bytes, len);
         out->len += len;
 }
 
@@ -450,5 +450,12 @@ void ints_encode(IntsFill *fill, void *context, uint32_t n, CodecEffort effort, 
                 out->len += (size_t)(w.at - room);
         }
         if (directory_len)
-                put_directory(out, from, directory, directory_len);
+                put_before(out, from, directory, directory_len);
+}
+
+void ints_encode_sized(IntsFill *fill, void *context, uint32_t n, CodecEffort effort, Buf *out) {
+        size_t from = out->len;
+        uint8_t size[VARINT_MAX];
+        ints_encode(fill, context, n, effort, out);
+        put_before(out, from, size, varint_put(size, out->len - from));
 }

@@ -6,10 +6,10 @@
  * one write and one sync make everything collected so far durable (group commit). Each record has a number (LSN, from 1,
  * ascending over segments); a record is durable when wal_durable() has reached it.
  *
- * When a write or a sync fails: what was not durable is still in memory; the segment is truncated to its last durable byte
- * if that works, sealed (never written or synced again), and everything not durable goes to a new segment, which is tried
- * once. If that fails too the log is *broken*: commits fail with the error, appends with -EIO, until wal_mend()
- * succeeds, which is to be tried again after a while. Nothing is ever reported durable that is not. */
+ * When a write or a sync fails: what was not durable is still in memory; the segment is cut behind the last record that can be
+ * trusted (after a failed sync: the last durable one) if that works, sealed (never written or synced again), and everything not
+ * durable goes to a new segment, which is tried once. If that fails too the log is *broken*: commits fail with the error, appends
+ * with -EIO, until wal_mend() succeeds, which is to be tried again after a while. Nothing is ever reported durable that is not. */
 #pragma once
 
 #include "base/uuid.h"

@@ -592,6 +592,8 @@ static void wal_free(Wal **wal) {
 int wal_open(Vfs *vfs, const WalOptions *o, Wal **ret_wal) {
         assert(o->next_segment > 0 && o->next_lsn > 0);
         assert(o->pending_bytes >= 4096 && o->pending_bytes <= INT32_MAX && o->segment_bytes > 0);
+        if (o->next_lsn > LSN_MAX / 2)
+                return -EOVERFLOW;
         CLEANUP(wal_free) Wal *w = calloc(1, sizeof *w);
         if (!w)
                 return -ENOMEM;

@@ -40,11 +40,22 @@ typedef struct World {
         uint64_t failed_syncs; /* of the lives before this one */
 } World;
 
-#define CHECK(w, condition)                                                                               \
-        do {                                                                                              \
-                if (!(condition))                                                                         \
-                        fail_msg("seed %" PRIu64 ": %s (line %d)", (w)->seed, #condition, __LINE__);      \
+/* With the story of a single seed (PARALLAX_SIM_SEEDS=1), so that it can be read what happened. */
+#define FAIL(w, format, ...)                                                              \
+        do {                                                                              \
+                print_error("%s", vfs_sim_log((w)->sim));                                 \
+                fail_msg("seed %" PRIu64 ": " format, (w)->seed, __VA_ARGS__);            \
         } while (0)
+#define CHECK(w, condition)                                              \
+        do {                                                             \
+                if (!(condition))                                        \
+                        FAIL(w, "%s (line %d)", #condition, __LINE__);   \
+        } while (0)
+
+static uint64_t number_from(const char *name, uint64_t otherwise) {
+        const char *text = getenv(name);
+        return text ? strtoull(text, NULL, 10) : otherwise;
+}
 
 /* A record's bytes follow from its id: most are small. */
 static size_t payload(uint32_t id, uint8_t bytes[static PAYLOAD_MAX]) {
@@ -99,14 +110,14 @@ static void check_present(World *w, uint64_t last) {
                         fprintf(stderr, "%s\nfirst %u report last %lu torn %lu\n", vfs_sim_log(w->sim), w->first, w->report.last_lsn, w->report.torn_bytes), fflush(stderr);
         for (uint64_t lsn = w->least; lsn <= last; lsn++)
                 if (w->truth[lsn] && !w->present[lsn])
-                        fail_msg("seed %" PRIu64 ": record %" PRIu64 " of %" PRIu64 " is lost", w->seed, lsn, last);
+                        FAIL(w, "record %" PRIu64 " of %" PRIu64 " is lost", lsn, last);
 }
 
 static void check_no_damage(World *w) {
         if (w->report.damaged && getenv("DBG"))
                 fprintf(stderr, "%s\nreport last %lu torn %lu\n", vfs_sim_log(w->sim), w->report.last_lsn, w->report.torn_bytes);
         if (w->report.damaged)
-                fail_msg("seed %" PRIu64 ": a crash was taken for damage: %s", w->seed, w->report.damage);
+                FAIL(w, "a crash was taken for damage: %s", w->report.damage);
 }
 
 static void note_durable(World *w) {
@@ -129,6 +140,7 @@ static void close_log(World *w) {
 
 static void begin_world(World *w, uint64_t seed) {
         *w = (World){ .seed = seed, .random = seed ^ 0x5eed, .sim = vfs_sim_new(seed), .next_id = 1, .least = 1, .first = 1 };
+        vfs_sim_record(w->sim, number_from("PARALLAX_SIM_SEEDS", 0) == 1);
         w->options = (WalOptions){
                 .store = STORE,
                 .segment_bytes = 1000 + sim_below(&w->random, 20000),
@@ -266,11 +278,6 @@ static void step(World *w) {
         }
         if (vfs_sim_killed(w->sim))
                 die(w);
-}
-
-static uint64_t number_from(const char *name, uint64_t otherwise) {
-        const char *text = getenv(name);
-        return text ? strtoull(text, NULL, 10) : otherwise;
 }
 
 static void random_lives(void **state) {

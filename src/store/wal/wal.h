@@ -34,7 +34,8 @@ typedef struct WalStats {
 } WalStats;
 
 /* Syncs the segments that are there, since what was replayed from them may not have reached the disk yet: everything up to
- * next_lsn is durable from then on. -EEXIST when there is one at or above next_segment. Borrows the disk. */
+ * next_lsn is durable from then on. -EEXIST when there is one at or above next_segment,
+ * -EOVERFLOW when no number is left. Borrows the disk. */
 int wal_open(Vfs *vfs, const WalOptions *o, Wal **ret_wal) MUST_USE;
 /* Commits what is pending, if that works. */
 Wal *wal_close(Wal *w);

@@ -32,7 +32,10 @@ typedef struct ApiContext {
         AckQueue *acks;
         RemoteWrite *remote_write;
         TextImport *import;
-        Store *store;             /* for /api/v1/status/tsdb; NULL: 404 */
+        /* /api/v1/status/tsdb; without a store it is answered with 404. The calls are store_stats() and store_top(). */
+        Store *store;
+        void (*store_stats)(Store *s, StoreStats *ret_stats);
+        size_t (*store_top)(Store *s, StoreTopKind kind, StoreTop *ret_top, size_t most);
 } ApiContext;
 
 /* How many bytes a request may post: for HttpBodyLimit. 0: none, it is no such route, or not from here. */

@@ -82,6 +82,7 @@ const Catalog *view_catalog(const StoreView *v) {
 void view_damage(StoreView *v, OpenPart *p, const char *what) {
         if (atomic_exchange(&p->damaged, true))
                 return;
+        store_count(v->store, &v->store->stats.damaged, 1);
         store_event(v->store, STORE_EVENT_DAMAGE, false, "part %llu: %s; `parallax store verify` says where", (unsigned long long)p->entry.meta.id, what);
 }
 
@@ -420,7 +421,7 @@ static int read_part(const StoreList *l, const ListEntry *e, const ListSource *s
         }
         for (size_t i = 0; i < c->n_graves; i++)
                 if (source->part->entry.meta.id < c->graves[i].below_part && grave_concerns(l, e, i))
-                        samples_delete(x, from, c->graves[i].begin_ms, c->graves[i].end_ms);
+                        samples_delete(x, from, c->graves[i].begin_ms, deleted_end(l->tier, c->graves[i].end_ms));
         return 0;
 }
 

@@ -48,9 +48,13 @@ static int on_series(void *context, uint32_t ref, const uint8_t *run, size_t len
                 r = index_add(s->head.index, h, run, len, &ours);
                 if (r == 0) {
                         uint8_t source = 0;
-                        r = quota_source(&s->quotas, "log", &source);
-                        index_series(s->head.index, ours)->source = source;
-                        index_series(s->head.index, ours)->seen = s->head.current->number;
+                        Span metric = { "", 0 };
+                        HeadSeries *x = index_series(s->head.index, ours);
+                        r = quota_source(&s->quotas, SOURCE_LOG, &source);
+                        (void)labels_get(run, len, METRIC_NAME_LABEL, &metric);
+                        x->source = source;
+                        x->resolution = store_resolution(s, metric);
+                        x->seen = s->head.current->number;
                 }
         }
         p->refs[ref] = r == 0 ? ours + 1 : 0;
@@ -104,8 +108,11 @@ static int on_record(void *context, uint64_t lsn, uint8_t type, const uint8_t *p
 
 int store_replay(Store *s, WalReport *ret_report) {
         Replay p = { .store = s };
+        s->head.replaying = true;
         int r = wal_replay(s->vfs, s->manifest->store, s->manifest->wal_first, on_record, &p, ret_report);
         free(p.refs);
+        s->head.replaying = false;
+        s->want_flush = head_samples_memory(&s->head) > s->options.memory / 4;
         if (p.unknown)
                 store_event(s, STORE_EVENT_DAMAGE, false, "%llu samples of the log belong to series whose names are lost", (unsigned long long)p.unknown);
         s->stats.lost_log += ret_report->damaged;

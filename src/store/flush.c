@@ -6,7 +6,6 @@
 #include "store/rows.h"
 #include "store/store_priv.h"
 
-#define HOLD_EVERY 64u /* series */
 #define LOG_LONG ((uint64_t)256 << 20) /* flush, so that the log does not grow */
 
 bool keeper_flush_due(Store *s) {
@@ -90,7 +89,7 @@ static int write_series(Flush *f, PartWriter *w, int64_t begin_ms, int64_t end_m
                         r = head_read(h, g, ref, begin_ms, end_ms, &f->times, &f->values);
                 if (r == 0)
                         r = write_samples(f, w, aside, begin_ms, end_ms);
-                if (r == 0 && i % HOLD_EVERY == 0)
+                if (r == 0)
                         r = keeper_hold(f->store, STORE_RAW, &f->reserved, f->written + part_writer_bytes(w));
         }
         return r;

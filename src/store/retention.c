@@ -97,8 +97,8 @@ int keeper_make_room(Store *s, StoreTier tier, uint64_t more, int64_t before_ms)
 int keeper_hold(Store *s, StoreTier tier, uint64_t *reserved, uint64_t need) {
         if (need <= *reserved)
                 return 0;
-        /* A little more at once, so that this is seldom asked; but no more than there can be. */
-        uint64_t more = need + need / 8;
+        /* A little more at once, for what is not written yet and so that this is seldom asked; but no more than there can be. */
+        uint64_t more = need + need / 8 + 4096;
         int r = more <= s->options.max_bytes[tier] ? keeper_make_room(s, tier, more, INT64_MAX) : -EFBIG;
         if (r == -EFBIG)
                 r = keeper_make_room(s, tier, more = need, INT64_MAX);

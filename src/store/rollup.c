@@ -16,7 +16,6 @@
 
 #define STALE_BITS UINT64_C(0x7ff0000000000002)
 #define ALL_SERIES ((size_t)100000000)
-#define HOLD_EVERY 64u /* series */
 
 typedef struct Window {
         int64_t end_ms;
@@ -185,7 +184,7 @@ static int rollup_series(Rollup *r, size_t i) {
                 fold(r, before, counter);
         for (int t = STORE_5M; e == 0 && t < STORE_TIER_COUNT; t++) {
                 e = write_folder(r, t, run, len);
-                if (e == 0 && i % HOLD_EVERY == 0)
+                if (e == 0)
                         e = keeper_hold(r->store, (StoreTier)t, &r->reserved[t], part_writer_bytes(r->writers[t]));
         }
         return e;

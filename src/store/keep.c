@@ -128,8 +128,7 @@ static void remove_part(Store *s, const PartMeta *m) {
         char name[PART_NAME_MAX];
         part_name(m->tier, m->id, name);
         int r = vfs_unlink(s->vfs, name);
-        if (r < 0 && r != -ENOENT)
-                store_event(s, STORE_EVENT_DISK, false, "%s could not be removed; the next start will", name);
+        s->leftovers = s->leftovers || (r < 0 && r != -ENOENT);
 }
 
 void keeper_abandon(Store *s, uint64_t first) {
@@ -137,8 +136,8 @@ void keeper_abandon(Store *s, uint64_t first) {
                 for (int tier = 0; tier < STORE_TIER_COUNT; tier++) {
                         char name[PART_NAME_MAX];
                         part_name((StoreTier)tier, id, name);
-                        if (!has_part(s->manifest, id) && vfs_unlink(s->vfs, name) < 0)
-                                continue; /* not there, or the next start removes it */
+                        int r = has_part(s->manifest, id) ? -ENOENT : vfs_unlink(s->vfs, name);
+                        s->leftovers = s->leftovers || (r < 0 && r != -ENOENT);
                 }
 }
 
@@ -177,8 +176,8 @@ int keeper_commit(Store *s, Manifest *taken, bool thaw) {
                 if (!has_part(s->manifest, before->parts[i].meta.id))
                         remove_part(s, &before->parts[i].meta);
         (void)manifest_free(before);
-        if (s->unsure_id && store_remove_leftovers(s) == 0)
-                s->unsure_id = 0;
+        s->leftovers = s->leftovers || s->unsure_id;
+        s->unsure_id = 0;
         return 0;
 }
 
@@ -203,9 +202,18 @@ int keeper_collect(Store *s) {
         int r = head_collect(h, since, &dropped);
         if (r < 0)
                 return r;
+        s->naming = s->appended + 1;
         quota_recount(&s->quotas, h->index);
         s->stats.series_dropped += dropped; /* under the lock */
         return 1;
+}
+
+/* Files that could not be removed when they should have been. */
+static int sweep(Store *s) {
+        int r = s->leftovers && !s->unsure_id ? store_remove_leftovers(s) : 0;
+        if (r == 0 && !s->unsure_id)
+                s->leftovers = false;
+        return r;
 }
 
 static int flush_if_due(Store *s) {
@@ -218,7 +226,7 @@ static int merge_some(Store *s) {
 
 /* Work that fails does not keep other work from being done: what is deleted may be what a flush has no room for. */
 static int work(Store *s) {
-        static int (*const WORK[])(Store *) = { flush_if_due, keeper_trim, keeper_expire, keeper_rollup, keeper_collect, merge_some };
+        static int (*const WORK[])(Store *) = { sweep, flush_if_due, keeper_trim, keeper_expire, keeper_rollup, keeper_collect, merge_some };
         int error = 0;
         for (size_t i = 0; i < ARRAY_LEN(WORK); i++) {
                 int r = WORK[i](s);
@@ -256,5 +264,5 @@ int store_flush(Store *s, bool final) {
                 if (r <= 0)
                         break;
         }
-        return r < 0 ? r : 0;
+        return r < 0 ? r : final ? sweep(s) : 0;
 }

@@ -1,5 +1,6 @@
 /* The log back into the head, at the start. Refs of the log are those of the run that wrote it; each is declared before it is used,
- * and again after every flush, so a table from theirs to ours, overwritten by each declaration, is all that is needed.
+ * and again after every flush, so a table from theirs to ours, begun anew with each naming, is all that is needed. What a crash left
+ * of writes that nobody was promised may lack the declarations: such samples are left out.
  *
  * Everything in the log was acceptable when it was written, so no limits apply here, and no window: only the first of two samples of
  * one instant is kept, as then. */
@@ -12,6 +13,7 @@ typedef struct Replay {
         Store *store;
         uint32_t *refs; /* ours + 1 */
         uint32_t n;
+        uint64_t naming;
         uint64_t unknown; /* samples of a series whose declaration is lost */
 } Replay;
 
@@ -30,6 +32,13 @@ static int reserve(Replay *p, uint32_t ref) {
         p->refs = refs;
         p->n = n;
         return 0;
+}
+
+static void on_naming(void *context, uint64_t naming) {
+        Replay *p = context;
+        if (naming != p->naming && p->n)
+                memset(p->refs, 0, (size_t)p->n * sizeof *p->refs);
+        p->naming = naming;
 }
 
 static int on_series(void *context, uint32_t ref, const uint8_t *run, size_t len) {
@@ -94,7 +103,7 @@ static int on_metadata(void *context, const uint8_t *bytes, size_t n) {
 }
 
 static int on_record(void *context, uint64_t lsn, uint8_t type, const uint8_t *payload, size_t n) {
-        static const RecordVisitor VISITOR = { on_series, on_floats, on_histogram, on_metadata };
+        static const RecordVisitor VISITOR = { on_naming, on_series, on_floats, on_histogram, on_metadata };
         Replay *p = context;
         (void)lsn;
         int r = record_visit(type, payload, n, &VISITOR, p);
@@ -113,7 +122,7 @@ int store_replay(Store *s, WalReport *ret_report) {
         free(p.refs);
         s->head.replaying = false;
         s->want_flush = head_samples_memory(&s->head) > s->options.memory / 4;
-        if (p.unknown)
+        if (p.unknown && ret_report->damaged)
                 store_event(s, STORE_EVENT_DAMAGE, false, "%llu samples of the log belong to series whose names are lost", (unsigned long long)p.unknown);
         s->stats.lost_log += ret_report->damaged;
         if (ret_report->damaged)

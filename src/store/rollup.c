@@ -192,7 +192,8 @@ static int rollup_series(Rollup *r, size_t i) {
 
 static int rollup_open(Rollup *r) {
         const StoreLimits limits = { ALL_SERIES, SIZE_MAX };
-        int e = store_view_open(r->store, &r->view);
+        /* Not of the head: what a crash may take from it must not stay in a rollup. It is rolled up when it is in a part. */
+        int e = view_open_parts(r->store, &r->view);
         if (e == 0)
                 e = store_select(r->view, STORE_RAW, NULL, 0, r->begin_ms - MS_PER_DAY, r->end_ms, &limits, &r->list);
         for (int t = STORE_5M; e == 0 && t < STORE_TIER_COUNT; t++) {

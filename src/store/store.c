@@ -126,6 +126,7 @@ static int open_log(Store *s, PartDamage *ret_damage) {
         WalOptions o = { .store = s->manifest->store, .segment_bytes = SEGMENT_BYTES, .pending_bytes = PENDING_BYTES,
                          .next_segment = next, .next_lsn = report.last_lsn + 1 };
         s->appended = s->acked = report.last_lsn;
+        s->naming = report.last_lsn + 1;
         return wal_open(s->vfs, &o, &s->wal);
 }
 

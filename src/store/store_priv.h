@@ -55,6 +55,7 @@ struct Store {
         uint32_t views;          /* open ones: while there are any, the head's refs stay */
         _Atomic uint64_t acked;  /* for ACK_INTERVAL: written, perhaps not synced */
         _Atomic uint64_t appended; /* last LSN collected */
+        uint64_t naming; /* of refs in the log: an LSN that no record before it has */
         atomic_bool disk_full;
         atomic_bool want_flush;
         _Atomic int64_t last_sync_ns; /* monotonic */
@@ -63,6 +64,7 @@ struct Store {
         /* Keeper's */
         uint64_t next_id; /* of parts: not used again when what it was for fails, since its file may be there */
         uint64_t unsure_id; /* after a manifest that may or may not be on the disk: the ids below may be named by it; 0: sure */
+        bool leftovers;  /* there may be files that the manifest does not name */
         uint32_t frozen_segment; /* of the log: the first that the frozen generation is not in */
         uint32_t frozen_pairs;   /* of the index when it was frozen */
         struct Quiet *quiet;     /* when partitions last got a part */
@@ -106,7 +108,7 @@ int keeper_make_room(Store *s, StoreTier tier, uint64_t more, int64_t before_ms)
 int keeper_hold(Store *s, StoreTier tier, uint64_t *reserved, uint64_t need) MUST_USE;
 /* Removes what failed work wrote: the files of parts with ids from `first` on that no manifest can name. */
 void keeper_abandon(Store *s, uint64_t first);
-/* Parts and temporary files that the manifest does not name. */
+/* Removes parts and temporary files that the manifest does not name. */
 int store_remove_leftovers(Store *s) MUST_USE;
 /* How far the rolled-up tiers are complete by what a manifest says. */
 int64_t rolled_up_to(const Manifest *m, StoreTier tier);
@@ -128,6 +130,8 @@ void manifest_drop(Manifest *m, uint64_t id);
 bool store_is_counter(Store *s, const uint8_t *run, size_t len);
 
 /* read.c */
+/* A view of what is in parts, and thereby sure to stay. */
+int view_open_parts(Store *s, StoreView **ret_view) MUST_USE;
 /* As store_list_floats for begin < t <= end of one's own, within the selection. */
 int list_floats_between(const StoreList *l, size_t i, RollupColumn column, int64_t begin_ms, int64_t end_ms, StoreSamples *x) MUST_USE;
 Store *view_store(StoreView *v);

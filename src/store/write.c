@@ -93,6 +93,12 @@ static void log_payload(Store *s, uint8_t type, Buf *payload) {
         buf_reset(payload);
 }
 
+static Buf *payload_of(Store *s, Buf *payload) {
+        if (payload->len == 0)
+                record_begin(payload, s->naming);
+        return payload;
+}
+
 /* Series before what refers to them. After an error nothing more of the request is logged: samples whose series was not declared
  * would be taken for those of whichever series had the number before. */
 static void log_request(Store *s) {
@@ -194,7 +200,7 @@ static SampleFault series(SeriesSink *sink, const uint8_t *run, size_t len, Seri
         if (x->source != s->writer.source)
                 quota_adopt(&s->quotas, x, s->writer.source);
         if (x->epoch != s->head.epoch) {
-                record_put_series(&s->writer.series, ref, run, len);
+                record_put_series(payload_of(s, &s->writer.series), ref, run, len);
                 x->epoch = s->head.epoch;
         }
         *ret_ref = ref;
@@ -236,7 +242,7 @@ static SampleFault floats(SeriesSink *sink, SeriesRef ref, const int64_t *times,
                 if (f == SAMPLE_OK)
                         f = head_float(&s->head, ref, times[i], v, window_ms, &same);
                 if (f == SAMPLE_OK) {
-                        record_put_floats(&w->floats, &w->floats_ref, &w->floats_ms, ref, &times[i], &v, 1);
+                        record_put_floats(payload_of(s, &w->floats), &w->floats_ref, &w->floats_ms, ref, &times[i], &v, 1);
                         s->stats.duplicates += same;
                         taken++;
                 } else {
@@ -259,7 +265,7 @@ static SampleFault histogram(SeriesSink *sink, SeriesRef ref, int64_t time, cons
                 f = head_histogram(&s->head, ref, time, bytes, n, s->options.out_of_order.ns / NS_PER_MS, &same);
         if (f != SAMPLE_OK)
                 return refuse(s, f, 1);
-        record_put_histogram(&s->writer.histograms, ref, time, bytes, n);
+        record_put_histogram(payload_of(s, &s->writer.histograms), ref, time, bytes, n);
         s->stats.samples++;
         s->stats.duplicates += same;
         if (s->writer.histograms.len > PAYLOAD_LONG)

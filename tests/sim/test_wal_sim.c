@@ -165,6 +165,9 @@ static void revive(World *w, uint64_t must) {
         for (uint64_t lsn = 1; lsn < LSN_LIMIT; lsn++)
                 if (lsn >= w->options.next_lsn || !w->present[lsn])
                         w->truth[lsn] = 0;
+        /* With nothing left of the log, the numbers begin again. */
+        if (w->least > w->options.next_lsn)
+                w->least = w->options.next_lsn;
         w->appended = w->report.last_lsn;
         r = wal_open(w->vfs, &w->options, &w->wal);
         CHECK(w, r == 0);

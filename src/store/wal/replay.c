@@ -351,6 +351,8 @@ static void take_header(Replay *r, const SegmentHeader *h) {
                 arrive(r, 0, h->first_lsn);
         else
                 close_place(r, r->expected);
+        if (h->first_lsn - 1 > r->report->last_lsn)
+                r->report->last_lsn = h->first_lsn - 1;
         claim(r, h->run_lsn, h->first_lsn - 1, true);
         if (h->first_lsn > 1)
                 claim(r, h->first_lsn - 1, h->first_lsn - 1, false);

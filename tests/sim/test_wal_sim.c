@@ -442,6 +442,37 @@ static void every_allocation_fails(void **state) {
                 }
 }
 
+/* After a failed sync nothing is left to be read that may not be on the disk. */
+static void failed_syncs_leave_nothing_to_believe(void **state) {
+        (void)state;
+        static World w;
+        for (uint64_t seed = 0; seed < 50; seed++) {
+                begin_world(&w, seed);
+                open_log(&w);
+                for (int i = 0; i < 3; i++) {
+                        assert_int_equal(append(&w), 0);
+                        assert_int_equal(wal_commit(w.wal, true), 0);
+                }
+                note_durable(&w);
+                assert_int_equal(append(&w), 0);
+                vfs_sim_fail(w.sim, SIM_SET(SIM_SYNC) | SIM_SET(SIM_CREATE), 1, true, -EIO);
+                assert_int_equal(wal_commit(w.wal, true), -EIO);
+                assert_true(wal_broken(w.wal));
+                assert_int_equal(append(&w), -EIO);
+                assert_int_equal(wal_commit(w.wal, true), -EIO);
+                uint32_t segment;
+                assert_int_equal(wal_rotate(w.wal, &segment), -EIO);
+                assert_false(vfs_sim_deceives(w.sim));
+                vfs_sim_fail(w.sim, 0, 0, false, 0);
+                vfs_sim_kill(w.sim);
+                close_log(&w);
+                revive(&w, w.durable);
+                assert_int_equal(w.report.torn_bytes, 0);
+                check_after_cut(&w);
+                end_world(&w);
+        }
+}
+
 /* ---- Every bit ---- */
 
 static void every_flip(void **state) {
@@ -604,6 +635,7 @@ int main(void) {
                 cmocka_unit_test(every_boundary),
                 cmocka_unit_test(every_operation_fails),
                 cmocka_unit_test(every_allocation_fails),
+                cmocka_unit_test(failed_syncs_leave_nothing_to_believe),
                 cmocka_unit_test(every_flip),
                 cmocka_unit_test(sectors_that_cannot_be_read),
                 cmocka_unit_test(syncs_hold_nobody_up),

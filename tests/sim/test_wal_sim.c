@@ -280,7 +280,7 @@ static void step(World *w) {
 static void random_lives(void **state) {
         (void)state;
         static World w;
-        uint64_t first = number_from("PARALLAX_SIM_FIRST", 0), n = number_from("PARALLAX_SIM_SEEDS", 3000);
+        uint64_t first = number_from("PARALLAX_SIM_FIRST", 0), n = number_from("PARALLAX_SIM_SEEDS", 1500);
         for (uint64_t seed = first; seed < first + n; seed++) {
                 begin_world(&w, seed);
                 open_log(&w);
@@ -315,7 +315,7 @@ static void every_boundary(void **state) {
         (void)state;
         static World w;
         uint64_t states = 0;
-        for (uint64_t seed = 0; seed < number_from("PARALLAX_SIM_SEEDS", 400) / 4; seed++) {
+        for (uint64_t seed = 0; seed < number_from("PARALLAX_SIM_SEEDS", 200) / 4; seed++) {
                 begin_world(&w, seed);
                 open_log(&w);
                 vfs_sim_watch(w.sim, look_at_states, &w);

@@ -91,7 +91,7 @@ struct VfsSim {
 
         MonoTime clock;
         uint64_t counts[SIM_OP_COUNT];
-        uint64_t synced_again;
+        uint64_t synced_again, failed_syncs;
         bool recording;
         Buf log;
 };
@@ -493,6 +493,7 @@ static int sim_sync(Vfs *v, VfsFile *f) {
                         make_durable(i);
                 } else {
                         i->failed = true;
+                        s->failed_syncs++;
                         lose_some(s, i);
                 }
                 pass_time(h);
@@ -855,6 +856,30 @@ uint64_t vfs_sim_count(const VfsSim *s, uint32_t ops) {
 uint64_t vfs_sim_synced_again(const VfsSim *s) {
         LOCK_SCOPE(lock_of(s));
         return s->synced_again;
+}
+
+uint64_t vfs_sim_failed_syncs(const VfsSim *s) {
+        LOCK_SCOPE(lock_of(s));
+        return s->failed_syncs;
+}
+
+/* Whether a sync now would not make durable what is seen. */
+static bool deceives(const Inode *i) {
+        Content c = { 0 };
+        content_write(&c, 0, i->durable.bytes, i->durable.size);
+        for (const Change *change = i->first; change; change = change->next)
+                apply_whole(&c, change);
+        bool same = c.size == i->seen.size && (c.size == 0 || memcmp(c.bytes, i->seen.bytes, c.size) == 0);
+        free(c.bytes);
+        return !same;
+}
+
+bool vfs_sim_deceives(const VfsSim *s) {
+        LOCK_SCOPE(lock_of(s));
+        for (size_t k = 0; k < s->seen.n; k++)
+                if (deceives(s->seen.entries[k].inode))
+                        return true;
+        return false;
 }
 
 uint64_t vfs_sim_bytes(const VfsSim *s) {

@@ -82,7 +82,10 @@ void vfs_sim_watch(VfsSim *s, void (*after)(void *context, SimOp op), void *cont
 
 MonoTime vfs_sim_clock(const VfsSim *s);
 uint64_t vfs_sim_count(const VfsSim *s, uint32_t ops); /* of calls so far */
+uint64_t vfs_sim_failed_syncs(const VfsSim *s); /* of files */
 uint64_t vfs_sim_synced_again(const VfsSim *s); /* syncs of a file whose sync had failed */
+/* Whether a file shows bytes that a failed sync has lost, so that no later process can know. */
+bool vfs_sim_deceives(const VfsSim *s);
 uint64_t vfs_sim_bytes(const VfsSim *s);        /* in files */
 size_t vfs_sim_open_files(const VfsSim *s);
 bool vfs_sim_size(const VfsSim *s, const char *name, uint64_t *ret_size);

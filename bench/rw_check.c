@@ -77,21 +77,27 @@ static void put_label(const TextLabel *l, Buf *scratch, Buf *run) {
         buf_put(run, scratch->data, scratch->len);
 }
 
-/* Splits a line into its series' text, value and time. */
-static bool split_line(Span line, Span *ret_series, double *ret_value, int64_t *ret_ms) {
-        const char *end = line.text + line.len, *time = memrchr(line.text, ' ', line.len);
-        const char *value = time ? memrchr(line.text, ' ', (size_t)(time - line.text)) : NULL;
-        char number[64];
-        if (!value || (size_t)(time - value) > sizeof number || (size_t)(end - time) > sizeof number)
+/* Takes the last word off a line, and the blank before it; false when it is the only one or longer than any number. */
+static bool cut_word(Span *line, char ret_word[64]) {
+        size_t at = line->len;
+        while (at > 0 && line->text[at - 1] != ' ')
+                at--;
+        if (at < 2 || line->len - at >= 64)
                 return false;
-        *ret_series = (Span){ line.text, (size_t)(value - line.text) };
-        char *rest;
-        (void)snprintf(number, sizeof number, "%.*s", (int)(time - value - 1), value + 1);
-        *ret_value = strtod(number, &rest);
-        bool good = rest != number && *rest == '\0';
-        (void)snprintf(number, sizeof number, "%.*s", (int)(end - time - 1), time + 1);
-        *ret_ms = strtoll(number, &rest, 10);
-        return good && rest != number && *rest == '\0';
+        memcpy(ret_word, line->text + at, line->len - at);
+        ret_word[line->len - at] = '\0';
+        line->len = at - 1;
+        return true;
+}
+
+/* Takes time and value off a line; the series' text is left. */
+static bool split_line(Span *line, double *ret_value, int64_t *ret_ms) {
+        char time[64], value[64], *time_end, *value_end;
+        if (!cut_word(line, time) || !cut_word(line, value))
+                return false;
+        *ret_ms = strtoll(time, &time_end, 10);
+        *ret_value = strtod(value, &value_end);
+        return time_end != time && *time_end == '\0' && value_end != value && *value_end == '\0';
 }
 
 static bool parse_series(Span text, Buf *scratch, Buf *run) {
@@ -125,10 +131,10 @@ static bool read_samples(FILE *in, TakeSample take, void *context) {
                         len--;
                 if (len == 0 || text[0] == '#')
                         continue;
-                Span series;
+                Span series = { text, (size_t)len };
                 double value;
                 int64_t ms;
-                bool good = split_line((Span){ text, (size_t)len }, &series, &value, &ms);
+                bool good = split_line(&series, &value, &ms);
                 if (good && !(last && series.len == last_len && memcmp(series.text, last, last_len) == 0)) {
                         good = parse_series(series, &scratch, &run);
                         free(last);

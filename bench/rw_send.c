@@ -199,7 +199,12 @@ static Outcome connection_take(Sender *s, Connection *x) {
         long status = 0;
         if (!answer_whole(x, &status) && x->answer_len < sizeof x->answer - 1)
                 return SEND_DONE;
-        return judge(s, x, status);
+        Outcome r = judge(s, x, status);
+        if (r == SEND_DONE && strcasestr(x->answer, "\r\nConnection: close\r\n")) { /* VictoriaMetrics does after two minutes */
+                cleanup_close_fd(&x->fd);
+                r = connection_open(s, x) < 0 ? SEND_BROKEN : SEND_DONE;
+        }
+        return r;
 }
 
 /* ---- The loop ---- */

@@ -48,6 +48,7 @@ class Server:
     def __init__(self, directory, extra=()):
         self.dir = os.path.abspath(directory)
         self.extra = list(extra)
+        self.prefix = []  # a tracer's command
         self.process = None
         self.port = free_port()
 
@@ -85,14 +86,14 @@ class Server:
         return self.process.pid
 
     def get(self, path, timeout=60, method="GET"):
-        with urllib.request.urlopen(urllib.request.Request(self.url + path, method=method), timeout=timeout) as answer:
+        with urllib.request.urlopen(urllib.request.Request(self.url + path, method=method, data=b"" if method == "POST" else None), timeout=timeout) as answer:
             return answer.read()
 
     def launch(self):
         """Starts the process and does not wait for it."""
         os.makedirs(self.dir, exist_ok=True)
         with open(self.dir + ".log", "ab") as log:
-            self.process = subprocess.Popen(self.command() + self.extra, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=os.path.dirname(self.dir))
+            self.process = subprocess.Popen(self.prefix + self.command() + self.extra, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=os.path.dirname(self.dir))
 
     def is_ready(self):
         with contextlib.suppress(OSError, urllib.error.URLError):
@@ -259,26 +260,34 @@ class Parallax(Server):
         return [self.program, "--no-collect", f"--listen={self.address}", f"--data-dir={self.dir}"]
 
     def info(self):
-        """What `parallax store info --json` says, or {}."""
-        done = subprocess.run([self.tool, "store", "info", "--json", "--data-dir", self.dir], capture_output=True, text=True)
-        with contextlib.suppress(ValueError):
-            return json.loads(done.stdout) if done.returncode == 0 else {}
-        return {}
+        return json.loads(self.get("/api/v1/parallax/store"))
+
+    def compact(self):
+        self.get("/api/v1/parallax/store/compact", timeout=1200, method="POST")
 
     def disk(self):
         """The whole directory, log and index included; the tiers apart when the store tells them."""
         found = {"bytes": directory_bytes(self.dir), "index_bytes": None, "samples": None}
-        info = self.info()
-        tiers = info.get("tiers")
-        if isinstance(tiers, dict):
-            tiers = [{"name": name, **tier} for name, tier in tiers.items()]
-        if tiers:
-            found["tiers"] = tiers
-            rolled = sum(t.get("bytes", 0) for t in tiers if t.get("name", t.get("tier")) != "raw")
-            found["samples"] = next((t.get("samples") for t in tiers if t.get("name", t.get("tier")) == "raw"), None)
-            found["rollup_bytes"] = rolled
-            found["bytes"] -= rolled
+        tiers = self.tiers()
+        raw = tiers.pop("raw", None)
+        if raw:
+            found["samples"] = raw.get("samples")
+            found["rollup_bytes"] = {name: tier["bytes"] for name, tier in tiers.items()}
+            found["rollup_share"] = {name: self.per_day(tier) / self.per_day(raw) for name, tier in tiers.items() if self.per_day(tier)}
+            found["bytes"] -= sum(found["rollup_bytes"].values())
         return found
+
+    def tiers(self):
+        """{"raw": {"bytes", "samples", "min_ms", "max_ms"}, "5m": ..., "1h": ...} or {}."""
+        tiers = self.info().get("tiers", {})
+        if isinstance(tiers, list):
+            tiers = {tier.get("name", tier.get("tier")): tier for tier in tiers}
+        return tiers if all("bytes" in tier for tier in tiers.values()) else {}
+
+    @staticmethod
+    def per_day(tier):
+        covered = tier.get("max_ms", 0) - tier.get("min_ms", 0)
+        return tier["bytes"] / covered if covered > 0 else 0
 
     def export(self):
         return subprocess.Popen([self.tool, "store", "export", "--data-dir", self.dir], stdout=subprocess.PIPE)

@@ -61,7 +61,8 @@ ROWS = [
     ("restart to ready", "s", "day", "restart_seconds", 0.60, None),
     ("  CPU of it", "s", "day", "restart_cpu", None, None),
     ("idle CPU", "%", "day", "idle_percent", None, None),
-    ("rollup tiers / raw tier, bytes", "", "day", "rollup_share", None, None),
+    ("5 min tier, of the raw tier's bytes a day", "%", "day", "rollup_5m_percent", None, None),
+    ("1 h tier, of the raw tier's bytes a day", "%", "day", "rollup_1h_percent", None, None),
 ]
 
 
@@ -91,7 +92,7 @@ def send(server, path, **options):
     arguments = [x for name, value in options.items() for x in (f"--{name}", str(value))]
     done = subprocess.run([program("rw_send"), *arguments, path, server.address + server.write_path], capture_output=True, text=True)
     if done.returncode != 0:
-        raise RuntimeError(f"{server.name}: rw_send: {done.stderr[:1000]} {server.log_tail()}")
+        raise RuntimeError(f"{server.name}: rw_send ended with {done.returncode}: {done.stderr[:1000]} {done.stdout} {server.log_tail()}")
     return json.loads(done.stdout)
 
 
@@ -105,8 +106,8 @@ def measure_disk(server, result, samples, quick):
     result["bytes_per_sample"] = disk["bytes"] / samples
     if disk["index_bytes"] is not None:
         result["index_mib"] = disk["index_bytes"] / 2**20
-    if disk.get("rollup_bytes") is not None:
-        result["rollup_share"] = disk["rollup_bytes"] / disk["bytes"]
+    for tier, share in disk.get("rollup_share", {}).items():
+        result[f"rollup_{tier}_percent"] = 100 * share
     if disk["samples"] is not None and disk["samples"] != samples:
         print(f"# {server.name}: {samples} samples were acknowledged, it says it has {disk['samples']}", flush=True)
 
@@ -165,12 +166,12 @@ def show(value):
 
 def table(results):
     names = list(results)
-    print(f"\n{'':38} {'':5}" + "".join(f"{name:>18}" for name in names) + f"{'/ VictoriaMetrics':>20}{'/ Prometheus':>20}")
+    print(f"\n{'':41} {'':5}" + "".join(f"{name:>18}" for name in names) + f"{'/ VictoriaMetrics':>20}{'/ Prometheus':>20}")
     for title, unit, load, key, vm_goal, prometheus_goal in ROWS:
         values = {name: results[name].get(load, {}).get(key) for name in names}
         if all(v is None for v in values.values()):
             continue
-        line = f"{title:38} {unit:5}" + "".join(f"{show(values[name]):>18}" for name in names)
+        line = f"{title:41} {unit:5}" + "".join(f"{show(values[name]):>18}" for name in names)
         for peer, goal in (("victoria-metrics", vm_goal), ("prometheus", prometheus_goal)):
             own, other = values.get("parallaxd"), values.get(peer)
             ratio = f"{own / other:.3f}" if own is not None and other else "-"

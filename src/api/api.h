@@ -36,6 +36,8 @@ typedef struct ApiContext {
         /* Runs fn(store, job) elsewhere and then done(job, its result) here; -EBUSY while another one is under way. */
         int (*run_job)(void *context, int (*fn)(Store *s, void *job), void (*done)(void *job, int result), void *job);
         void *run_job_context;
+        void (*store_stats)(Store *s, StoreStats *ret_stats); /* store_stats(), store_top(), or a test's */
+        size_t (*store_top)(Store *s, StoreTopKind kind, StoreTop *ret_top, size_t most);
 } ApiContext;
 
 /* How many bytes a request may post: for HttpBodyLimit. 0: none, it is no such route, or not from here. */

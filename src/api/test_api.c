@@ -1,19 +1,12 @@
-/* Requests against a table filled by hand. The query string is this test's own http_query(), so the
- * program links everything of the daemon but the HTTP server. */
+/* Requests against a table filled by hand, without an HTTP server. */
 #include "api/api.h"
 #include "export/test_fixture.h"
+#include "net/test_fake_http.h"
 
 #include <jansson.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
-
-/* "name=value" in the request's connection. */
-const char *http_query(const HttpRequest *r, const char *name) {
-        const char *query = r->connection;
-        size_t n = strlen(name);
-        return query && strncmp(query, name, n) == 0 && query[n] == '=' ? query + n + 1 : NULL;
-}
 
 static MonoTime fixture_clock(void) {
         return FIXTURE_NOW;
@@ -33,7 +26,8 @@ static void ask(Fixture *f, Answer *a, const char *metrics, bool local, const ch
                 .latest = &f->latest, .self = &f->self, .host_name = "node-a", .version = "1.2.3", .libvirt_uri = "qemu:///system",
                 .listeners = LISTENERS, .n_listeners = 1, .metrics = metrics, .clock = fixture_clock,
         };
-        HttpRequest r = { .method = "GET", .path = path, .accept = accept, .local = local, .connection = query };
+        FakeHttp fake = { .query = query };
+        HttpRequest r = { .method = "GET", .path = path, .accept = accept, .local = local, .connection = &fake };
         api_handle(&c, &r, &a->response);
         (void)buf_cstr(&a->response.body);
 }

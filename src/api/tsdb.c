@@ -6,8 +6,8 @@
 #define LIMIT_DEFAULT 10
 #define LIMIT_MAX 1000
 
-static void put_top(Store *s, StoreTopKind kind, const char *key, StoreTop *top, size_t limit, Buf *out) {
-        size_t n = store_top(s, kind, top, limit);
+static void put_top(const ApiContext *c, StoreTopKind kind, const char *key, StoreTop *top, size_t limit, Buf *out) {
+        size_t n = c->store_top(c->store, kind, top, limit);
         json_key(out, key);
         buf_put_char(out, '[');
         for (size_t i = 0; i < n; i++) {
@@ -26,11 +26,11 @@ static void put_int(Buf *out, const char *key, int64_t v) {
         buf_printf(out, "%lld", (long long)v);
 }
 
-static void put_head(Store *s, StoreTop *top, Buf *out) {
+static void put_head(const ApiContext *c, StoreTop *top, Buf *out) {
         StoreStats stats;
         uint64_t pairs = 0;
-        store_stats(s, &stats);
-        size_t n = store_top(s, STORE_TOP_LABEL_VALUES, top, LIMIT_MAX);
+        c->store_stats(c->store, &stats);
+        size_t n = c->store_top(c->store, STORE_TOP_LABEL_VALUES, top, LIMIT_MAX);
         for (size_t i = 0; i < n; i++)
                 pairs += top[i].count;
         json_key(out, "headStats");
@@ -70,11 +70,11 @@ void api_tsdb(ApiContext *c, const HttpRequest *request, const char *rest, HttpR
                 return;
         }
         buf_put_str(out, "{\"status\":\"success\",\"data\":{");
-        put_head(c->store, top, out);
-        put_top(c->store, STORE_TOP_METRICS, "seriesCountByMetricName", top, limit, out);
-        put_top(c->store, STORE_TOP_LABEL_VALUES, "labelValueCountByLabelName", top, limit, out);
-        put_top(c->store, STORE_TOP_LABEL_MEMORY, "memoryInBytesByLabelName", top, limit, out);
-        put_top(c->store, STORE_TOP_PAIRS, "seriesCountByLabelValuePair", top, limit, out);
+        put_head(c, top, out);
+        put_top(c, STORE_TOP_METRICS, "seriesCountByMetricName", top, limit, out);
+        put_top(c, STORE_TOP_LABEL_VALUES, "labelValueCountByLabelName", top, limit, out);
+        put_top(c, STORE_TOP_LABEL_MEMORY, "memoryInBytesByLabelName", top, limit, out);
+        put_top(c, STORE_TOP_PAIRS, "seriesCountByLabelValuePair", top, limit, out);
         buf_put_str(out, "}}\n");
         response->status = 200;
         response->content_type = JSON_TYPE;

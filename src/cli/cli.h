@@ -20,6 +20,7 @@ typedef struct Cli {
 int verb_ls(const Cli *cli, int argc, char **argv);
 int verb_show(const Cli *cli, int argc, char **argv);
 int verb_doctor(const Cli *cli, int argc, char **argv);
+int verb_store(const Cli *cli, int argc, char **argv);
 int verb_completion(const Cli *cli, int argc, char **argv);
 /* After getopt's own complaint. */
 static inline int cli_usage(void) {
@@ -39,6 +40,10 @@ void answer_deinit(Answer *a);
 void source_get(const Cli *cli, const char *path, Answer *ret_answer);
 /* The same, for `parallax show`: name is put behind path, percent-encoded. */
 void source_get_named(const Cli *cli, const char *path, const char *name, Answer *ret_answer);
+/* The same for a body that is no JSON: as it is, in ret_body; a->json is set when it is one. */
+void source_get_raw(const Cli *cli, const char *path, Answer *ret_answer, Buf *ret_body);
+/* Posts nothing and waits for the answer, however long the work takes. */
+void source_post(const Cli *cli, const char *path, Answer *ret_answer);
 /* Says on standard error what went wrong; false when nothing did. */
 bool answer_complain(const Answer *a, const char *name);
 

@@ -24,6 +24,7 @@ static const struct {
         { "ls", verb_ls },
         { "show", verb_show },
         { "doctor", verb_doctor },
+        { "store", verb_store },
         { "completion", verb_completion },
         { "version", verb_version },
         { "help", verb_help },

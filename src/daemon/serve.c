@@ -88,6 +88,8 @@ static void answer(void *context, const HttpRequest *request, HttpResponse *resp
                 .remote_write = d->remote_write,
                 .import = d->import,
                 .store = d->store ? store_host_store(d->store) : NULL,
+                .store_stats = store_stats,
+                .store_top = store_top,
                 .run_job = run_job,
                 .run_job_context = d,
         };

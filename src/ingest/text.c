@@ -80,7 +80,8 @@ static void parser_endp(ExpositionParser *p) {
 }
 
 static bool refuse_line(HttpResponse *response, const ExpositionError *e) {
-        (void)ingest_refuse(response, 400, 0, NULL);
+        bool bad = e->code == -EBADMSG;
+        (void)ingest_refuse(response, bad ? 400 : 503, bad ? 0 : INGEST_RETRY, NULL);
         buf_printf(&response->body, "%u:%u: %s\n", e->line, e->column, e->what);
         return false;
 }
@@ -160,15 +161,17 @@ static void take_sample(TextImport *t, ExpositionItem *i) {
         t->stats.exemplars += i->has_exemplar;
 }
 
-static void take_lines(TextImport *t, const HttpRequest *request, const Format *format) {
+static int take_lines(TextImport *t, const HttpRequest *request, const Format *format) {
         CLEANUP(parser_endp) ExpositionParser p;
         exposition_begin(&p, (const char *)request->body, request->body_len, format->openmetrics, format->first_line);
-        while (exposition_next(&p, &t->item) > 0)
+        int r;
+        while ((r = exposition_next(&p, &t->item)) > 0)
                 if (t->item.kind == EXPOSITION_SAMPLE)
                         take_sample(t, &t->item);
                 else
                         take_description(t, &t->item);
         end_description(t);
+        return r;
 }
 
 /* ---- the answer ---- */
@@ -188,8 +191,9 @@ static void fill_answer(TextImport *t, HttpResponse *response) {
 static bool write_lines(TextImport *t, const HttpRequest *request, const Format *format, HttpResponse *response, uint64_t *ret_ticket) {
         int r = t->sink->begin(t->sink, SOURCE);
         if (r == 0) {
-                take_lines(t, request, format);
+                int cut = take_lines(t, request, format);
                 r = t->sink->end(t->sink, ret_ticket);
+                r = r < 0 ? r : cut;
         }
         if (r < 0) {
                 ingest_refuse_errno(response, r);
@@ -203,7 +207,7 @@ static bool write_lines(TextImport *t, const HttpRequest *request, const Format 
 }
 
 bool text_import_take(TextImport *t, SeriesSink *sink, WallTime now, const HttpRequest *request, HttpResponse *response, uint64_t *ret_ticket) {
-        Format format = { 0 };
+        Format format = { false, 1 };
         t->sink = sink;
         t->now_ms = now.ns / NS_PER_MS;
         t->sent = t->taken = 0;

@@ -184,10 +184,13 @@ static bool check_spans(Parser *p, const HistogramSide *side, int64_t most) {
 
 static bool add_deltas(Parser *p, const HistogramSide *side, uint64_t *sum) {
         int64_t count = 0;
-        for (uint32_t i = 0; i < side->n_buckets; i++)
-                if (__builtin_add_overflow(count, side->deltas[i], &count) || count < 0 ||
-                    __builtin_add_overflow(*sum, (uint64_t)count, sum))
-                        return fail(p, count < 0 ? "a bucket's count is negative" : "the buckets' counts are over 64 bits");
+        for (uint32_t i = 0; i < side->n_buckets; i++) {
+                bool over = __builtin_add_overflow(count, side->deltas[i], &count);
+                if (!over && count < 0)
+                        return fail(p, "a bucket's count is negative");
+                if (over || __builtin_add_overflow(*sum, (uint64_t)count, sum))
+                        return fail(p, "the buckets' counts are over 64 bits");
+        }
         return true;
 }
 

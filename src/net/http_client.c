@@ -112,7 +112,8 @@ static void put_error(HttpClient *c, int error, CURLcode code) {
                 buf_printf(b, "%s: %s", c->address, text);
 }
 
-int http_client_get(HttpClient *c, const char *path, Buf *body, int *ret_status) {
+/* One request of whatever method is set. */
+static int perform(HttpClient *c, const char *path, Buf *body, int *ret_status) {
         CLEANUP(buf_deinit) Buf url = BUF_NULL;
         long status = 0;
         buf_reset(&c->error);
@@ -134,6 +135,43 @@ int http_client_get(HttpClient *c, const char *path, Buf *body, int *ret_status)
         }
         *ret_status = (int)status;
         return 0;
+}
+
+int http_client_get(HttpClient *c, const char *path, Buf *body, int *ret_status) {
+        return perform(c, path, body, ret_status);
+}
+
+static void header_list_freep(struct curl_slist **l) {
+        curl_slist_free_all(*l); /* accepts NULL */
+}
+
+static bool set_post(HttpClient *c, struct curl_slist *headers, const void *bytes, size_t n) {
+        return curl_easy_setopt(c->curl, CURLOPT_POST, 1L) == CURLE_OK &&
+               curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, bytes) == CURLE_OK && /* borrowed */
+               curl_easy_setopt(c->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)n) == CURLE_OK &&
+               curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, headers) == CURLE_OK;
+}
+
+int http_client_post(HttpClient *c, const char *path, const char *content_type, const void *bytes, size_t n, Buf *body, int *ret_status) {
+        char type[256];
+        (void)snprintf(type, sizeof type, "Content-Type: %s", content_type);
+        /* No Expect: a body that is refused is not worth a round trip. */
+        CLEANUP(header_list_freep) struct curl_slist *headers = curl_slist_append(NULL, "Expect:");
+        if (!headers || !curl_slist_append(headers, type) || !set_post(c, headers, n ? bytes : "", n)) {
+                put_error(c, -ENOMEM, CURLE_OUT_OF_MEMORY);
+                return -ENOMEM;
+        }
+        int r = perform(c, path, body, ret_status);
+        (void)curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, NULL);
+        (void)curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, NULL);
+        (void)curl_easy_setopt(c->curl, CURLOPT_HTTPGET, 1L);
+        return r;
+}
+
+int64_t http_client_retry_after(const HttpClient *c) {
+        curl_off_t seconds = 0;
+        (void)curl_easy_getinfo(c->curl, CURLINFO_RETRY_AFTER, &seconds);
+        return seconds > 0 ? (int64_t)seconds : 0;
 }
 
 const char *http_client_error(const HttpClient *c) {

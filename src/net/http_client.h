@@ -1,4 +1,4 @@
-/* A blocking HTTP client for the command line: GET from one server, over TCP or a Unix socket, the
+/* A blocking HTTP client for the command line: GET and POST to one server, over TCP or a Unix socket, the
  * connection kept between requests. No redirects, no proxies, no TLS, no other protocol than HTTP. */
 #pragma once
 
@@ -17,5 +17,9 @@ HttpClient *http_client_free(HttpClient *c);
  *   -ECONNREFUSED nobody listens, -ENOENT no such socket, -EACCES not allowed to, -ETIMEDOUT, -EFBIG body over
  *   the limit, -ENOMEM, -EPROTO not HTTP, -EIO for the rest. */
 int http_client_get(HttpClient *c, const char *path, Buf *body, int *ret_status) MUST_USE;
+/* As http_client_get(), posting n bytes; content_type is a static string. */
+int http_client_post(HttpClient *c, const char *path, const char *content_type, const void *bytes, size_t n, Buf *body, int *ret_status) MUST_USE;
+/* Seconds that the last answer's Retry-After asks for; 0 without one. */
+int64_t http_client_retry_after(const HttpClient *c);
 /* What went wrong last, for a person: "cannot connect to /run/parallax/api.sock: Connection refused". */
 const char *http_client_error(const HttpClient *c);

@@ -29,10 +29,11 @@ typedef struct Writer {
         Store *store;
         bool open;
         uint8_t source;
-        int64_t now_ms;
+        int64_t now_ms, oldest_ms, newest_ms; /* what is taken */
         Buf series, floats, histograms, metadata; /* payloads */
         uint32_t floats_ref; /* the last of the payload, to which the next is relative */
         int64_t floats_ms;
+        uint32_t next_ref; /* the series that probably comes next */
         uint64_t lsn; /* of the last record of this request */
         int error;    /* why the request cannot be acknowledged */
 } Writer;

@@ -15,7 +15,12 @@
 
 static bool fail_at(ExpositionParser *p, const char *place, const char *what) {
         if (!p->error.what)
-                p->error = (ExpositionError){ p->line, (uint32_t)(place - p->line_begin) + 1, what };
+                p->error = (ExpositionError){ p->line, (uint32_t)(place - p->line_begin) + 1, what, -EBADMSG };
+        return false;
+}
+
+static bool no_memory(ExpositionParser *p) {
+        p->error = (ExpositionError){ p->line, 1, "no memory", -ENOMEM };
         return false;
 }
 
@@ -317,7 +322,7 @@ static bool grow_types(ExpositionParser *p) {
         size_t cap = p->cap_types ? p->cap_types * 2 : 256;
         uint64_t *slots = calloc(cap, sizeof *slots);
         if (!slots)
-                return fail(p, "no memory");
+                return no_memory(p);
         for (size_t i = 0; i < p->cap_types; i++)
                 if (p->types[i])
                         put_hash(slots, cap, p->types[i]);
@@ -405,7 +410,7 @@ static bool check_line(ExpositionParser *p) {
         if (!utf8_valid(p->line_begin, n))
                 return fail(p, "the line is not UTF-8");
         buf_reset(&p->text);
-        return buf_reserve(&p->text, n + 1) || fail(p, "no memory");
+        return buf_reserve(&p->text, n + 1) || no_memory(p);
 }
 
 /* Sets the cursor to the next line; false at the end, or on an error. */
@@ -446,9 +451,9 @@ int exposition_next(ExpositionParser *p, ExpositionItem *ret_item) {
         if (r > 0)
                 return 1;
         if (!p->error.what && p->openmetrics && !p->ended)
-                p->error = (ExpositionError){ p->line + 1, 1, "# EOF is missing" };
+                p->error = (ExpositionError){ p->line + 1, 1, "# EOF is missing", -EBADMSG };
         assert(r == 0 || p->error.what);
-        return p->error.what ? -EBADMSG : 0;
+        return p->error.code;
 }
 
 void exposition_end(ExpositionParser *p) {

@@ -37,6 +37,7 @@ typedef struct ExpositionItem {
 typedef struct ExpositionError {
         uint32_t line, column; /* from 1; the column counts bytes */
         const char *what;      /* static: "expected a value" */
+        int code;              /* -EBADMSG, -ENOMEM */
 } ExpositionError;
 
 typedef struct ExpositionParser {
@@ -52,6 +53,6 @@ typedef struct ExpositionParser {
 
 /* `first_line` is the number of the first line. Borrows the bytes. */
 void exposition_begin(ExpositionParser *p, const char *bytes, size_t n, bool openmetrics, uint32_t first_line);
-/* 1 with an item, 0 at the end, -EBADMSG or -ENOMEM with p->error. */
+/* 1 with an item, 0 at the end, or p->error.code: -EBADMSG or -ENOMEM. */
 int exposition_next(ExpositionParser *p, ExpositionItem *ret_item) MUST_USE;
 void exposition_end(ExpositionParser *p);

@@ -49,6 +49,7 @@ static bool grow(Walk *w, void **list, size_t *cap, size_t need, size_t size, si
         size_t next = *cap ? *cap * 2 : 256;
         while (next < need)
                 next *= 2;
+        next = next < most ? next : most;
         void *bigger = reallocarray(*list, next, size);
         if (!bigger)
                 return fail(w, -ENOMEM, at, "no memory");

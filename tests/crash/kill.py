@@ -1,6 +1,8 @@
 """kill -9 at random moments: what was acknowledged is there afterwards, once and with its value, and nothing that was not sent.
 
     tests/crash/kill.py [--cycles 2000] [--recovery 500] [--seed N] [--server NAME] [--option=--flag=value]...
+    tests/crash/kill.py --at-calls    kill instead on entry to the 1st, 2nd, ... sync, rename, unlink, truncation and write
+                                      of a run of a few seconds, until one completes (strace)
 
 A cycle starts the server, sends requests of a virtual-machine fleet, notes in a journal what was sent and what was acknowledged
 (bench/rw_send.c), kills the server with SIGKILL at a random moment under load or shortly after it, reads everything back and compares
@@ -114,6 +116,47 @@ class Store:
         return counts
 
 
+def at_calls(kind, options, seed, stream):
+    """A run for each call; behind the 12th, every third part further. Returns the number of failures."""
+    failed = runs = 0
+    for call in ("fsync", "fdatasync", "rename", "renameat", "renameat2", "unlink", "unlinkat", "ftruncate", "pwrite64", "writev", "pwritev"):
+        number, last = 1, 0
+        while True:
+            store = Store(kind, options, seed, stream)
+            store.server.prefix = ["strace", "-D", "-f", "-q", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:signal=SIGKILL:when={number}"]
+            complete, complaint = run_traced(store)
+            runs += 1
+            if complaint:
+                failed += 1
+                print(f"killed on entry to {call} number {number}: {complaint.strip()}", flush=True)
+            if complete:
+                break
+            last, number = number, number + 1 + (number // 3 if number > 12 else 0)
+        print(f"{call}: killed at up to {last} calls of a run; {runs} runs so far, {failed} failed", flush=True)
+    store.server.wipe()
+    return failed
+
+
+def run_traced(store):
+    """Starts, loads, ends; whether it came to its end, and what was wrong with the store before and after another start."""
+    server = store.server
+    try:
+        server.start(timeout=60)
+        subprocess.run([program("rw_send"), "--journal", store.journal, "--rate", "60000", "--seconds", "1.5", store.stream, server.address + server.write_path], capture_output=True)
+        server.stop()
+    except RuntimeError:  # killed in its start
+        pass
+    complete = server.process.wait(60) != -signal.SIGKILL
+    server.prefix = []
+    if os.path.isdir(server.dir) and os.path.getsize(store.journal) > 0:
+        complaint = read_back(server, store.stream, store.journal)[1]
+    else:
+        complaint = ""
+    server.start(timeout=60)
+    server.stop()
+    return complete, complaint or read_back(server, store.stream, store.journal)[1]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cycles", type=int, default=2000)
@@ -122,6 +165,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--server", default="parallaxd", choices=SERVERS)
     parser.add_argument("--option", action="append", default=[], help="argument of the server; may be repeated")
+    parser.add_argument("--at-calls", action="store_true")
     a = parser.parse_args()
     chance = random.Random(a.seed)
     SERVERS["prometheus"].config = "storage: {tsdb: {out_of_order_time_window: 2h}}\n"  # for what is sent again
@@ -129,6 +173,8 @@ def main():
     kinds = [False] * a.cycles + [True] * a.recovery
     chance.shuffle(kinds)
     stream = make_stream(a.seed)
+    if a.at_calls:
+        sys.exit(1 if at_calls(SERVERS[a.server], a.option, a.seed, stream) else 0)
     store, age, samples, unacked, failed, slowest, begin = None, 0, 0, 0, 0, 0.0, time.monotonic()
     acked = 0
     for number, kill_first in enumerate(kinds, 1):

@@ -193,10 +193,10 @@ static int time_column(PartWriter *w, const int64_t *times, uint32_t n, uint32_t
 /* Before a chunk's values: its series and its instants. */
 static int begin_chunk(PartWriter *w, const int64_t *times, uint32_t n, ChunkNote *ret_note) {
         assert(!w->complete && w->any && n > 0 && n <= CODEC_MAX);
-        assert(times[0] > w->meta.begin_ms && times[n - 1] <= w->meta.end_ms);
-        assert(w->last_ms == INT64_MIN || times[0] > w->last_ms);
         if (w->error)
                 return w->error;
+        assert(times[0] > w->meta.begin_ms && times[n - 1] <= w->meta.end_ms);
+        assert(w->last_ms == INT64_MIN || times[0] > w->last_ms);
         int r = w->waits ? write_series(w) : 0;
         if (r == 0)
                 r = time_column(w, times, n, &ret_note->time);

@@ -930,7 +930,7 @@ static void put_version(Fix *f, const char *name, uint8_t version) {
         (void)snprintf(path, sizeof path, "%s/%s", f->path, name);
         FILE *file = fopen(path, "r+b");
         assert_non_null(file);
-        size_t n = fread(bytes, 1, sizeof bytes, file), crc_at = name[0] == 'w' ? 52 : name[0] == 'r' ? 60 : n - 4;
+        size_t n = fread(bytes, 1, sizeof bytes, file), crc_at = name[0] == 'm' ? n - 4 : 60;
         if (strcmp(name, "metadata") == 0) {
                 bytes[7] = version;
         } else {

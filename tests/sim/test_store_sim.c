@@ -401,12 +401,12 @@ static void try_delete(World *w) {
         CHECK(w, r == 0 || is_fault(r));
         if (killed || r < 0) {
                 /* Nobody knows; in the end it is done. */
+                drop_view(w);
+                heal(w);
                 if (killed) {
-                        drop_view(w);
                         fix_kill(&w->f);
                         fix_open(&w->f);
                 }
-                heal(w);
                 CHECK(w, store_commit(w->f.store) == 0); /* mends the log */
                 CHECK(w, fix_delete(&w->f, matchers, begin, end) == 0);
         }

@@ -246,20 +246,49 @@ static int rollup_commit(Rollup *r, uint64_t raw) {
         return e < 0 ? e : keeper_commit(r->store, TAKE_PTR(next), false);
 }
 
+static bool is_source(const PartMeta *m, const PartEntry *e) {
+        return m->tier == STORE_RAW && m->begin_ms <= e->meta.begin_ms && m->end_ms >= e->meta.begin_ms;
+}
+
+/* Whether what it is computed from is damaged: then what was computed when it was not is better. */
+static bool is_worse_than_before(const Store *s, const PartEntry *e) {
+        const Manifest *m = s->manifest;
+        if (m->rolled_ms[STORE_5M] < e->meta.end_ms)
+                return false; /* there is nothing yet */
+        for (size_t i = 0; i < m->n_parts; i++)
+                if (m->parts[i].quarantined && is_source(&m->parts[i].meta, e))
+                        return true;
+        for (size_t i = 0; i < s->catalog->n_parts; i++)
+                if (s->catalog->parts[i]->damaged && is_source(&s->catalog->parts[i]->entry.meta, e))
+                        return true;
+        return false;
+}
+
+static int leave_as_it_is(Store *s, uint64_t raw) {
+        CLEANUP(manifest_freep) Manifest *next = manifest_dup(s->manifest);
+        if (!next)
+                return -ENOMEM;
+        for (size_t i = 0; i < next->n_parts; i++)
+                if (next->parts[i].meta.id == raw)
+                        next->parts[i].rolled = true;
+        return keeper_commit(s, TAKE_PTR(next), false);
+}
+
 static int rollup(Store *s, const PartEntry *entry) {
         CLEANUP(rollup_deinit) Rollup r = { .store = s, .begin_ms = entry->meta.begin_ms, .end_ms = entry->meta.end_ms };
         uint64_t first = s->next_id;
         int e = rollup_open(&r);
         for (size_t i = 0; e == 0 && i < store_list_count(r.list); i++)
                 e = rollup_series(&r, i);
-        if (e == 0)
+        bool worse = is_worse_than_before(s, entry); /* reading has shown whether it is damaged */
+        if (e == 0 && !worse)
                 e = rollup_finish(&r);
         if (e == 0)
-                e = rollup_commit(&r, entry->meta.id);
-        if (e < 0) {
+                e = worse ? leave_as_it_is(s, entry->meta.id) : rollup_commit(&r, entry->meta.id);
+        if (e < 0 || worse)
                 keeper_abandon(s, first);
-                return e;
-        }
+        if (e < 0 || worse)
+                return e < 0 ? e : 1;
         lock(&s->lock);
         memcpy(s->stats.rolled_ms, s->manifest->rolled_ms, sizeof s->stats.rolled_ms);
         s->stats.rollups++;

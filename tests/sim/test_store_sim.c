@@ -522,15 +522,17 @@ static size_t plain_rows(const Known *k, int64_t length, int64_t newest, Row *ro
         return n;
 }
 
+/* Up to the last midnight before the newest: what is later may have been rolled up before what was newest then was deleted. */
 static void check_rollups(World *w, const Known *k, int64_t newest) {
         static const int64_t LENGTH[] = { 0, 300000, HOUR_MS };
+        int64_t until = (newest - 1) / DAY_MS * DAY_MS;
         static Row rows[RECORDS_MAX];
         for (int tier = STORE_5M; tier < STORE_TIER_COUNT; tier++) {
                 size_t n = plain_rows(k, LENGTH[tier], newest, rows);
                 for (int c = 0; c < ROLLUP_COLUMN_COUNT; c++) {
                         bool of_gauge = c == ROLLUP_SUM || c == ROLLUP_MIN || c == ROLLUP_MAX;
                         size_t want = (k->counter ? !of_gauge : c != ROLLUP_INCREASE) ? n : 0;
-                        size_t got = fix_read(&w->f, (StoreTier)tier, (RollupColumn)c, k->name, INT64_MIN, INT64_MAX);
+                        size_t got = fix_read(&w->f, (StoreTier)tier, (RollupColumn)c, k->name, INT64_MIN, until);
                         for (size_t i = 0; i < want && i < got; i++) {
                                 const double all[ROLLUP_COLUMN_COUNT] = { rows[i].count, rows[i].sum, rows[i].min, rows[i].max, rows[i].last, rows[i].increase };
                                 if (w->f.samples.times[i] != rows[i].end || bits_of(w->f.samples.values[i]) != bits_of(all[c]))

@@ -7,7 +7,7 @@
 #include "store/record.h"
 #include "store/store_priv.h"
 
-#define REF_MAX (1u << 28) /* a log's refs are dense from 0: one beyond is damage */
+#define REF_MAX (1u << 24) /* a log's refs are dense from 0: one beyond is damage */
 
 typedef struct Replay {
         Store *store;

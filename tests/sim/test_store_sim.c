@@ -318,7 +318,6 @@ static void check_view(World *w) {
 static void revive(World *w) {
         w->lives++;
         w->flushes = 0;
-        w->f.events[STORE_EVENT_LOG] = 0;
         fix_open(&w->f);
         check_all(w, true);
 }
@@ -328,8 +327,10 @@ static void die(World *w) {
         bool killed = vfs_sim_killed(w->f.sim);
         bool interval = w->f.options.ack == ACK_INTERVAL;
         uint64_t way = below(w, 3);
+        StoreStats x;
+        store_stats(w->f.store, &x);
         /* What was only written may be lost to a power cut, and to a sync that fails: that is what the mode says. */
-        for (size_t i = 0; interval && (way == 2 || w->f.events[STORE_EVENT_LOG]) && i < SERIES; i++)
+        for (size_t i = 0; interval && (way == 2 || killed || x.wal.failures) && i < SERIES; i++)
                 for (size_t k = 0; k < w->series[i].n; k++)
                         w->series[i].records[k].durable = w->series[i].records[k].durable && w->series[i].records[k].ticket == 0;
         vfs_sim_fail(w->f.sim, 0, 0, false, 0);

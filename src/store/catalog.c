@@ -1,7 +1,16 @@
 /* Sets of open parts, counted by reference at both levels: a view holds a catalog, a catalog holds its parts. */
 #include "store/catalog.h"
+#include "store/store_priv.h"
 
 #include <assert.h>
+
+int64_t deleted_end(StoreTier tier, int64_t end_ms) {
+        int64_t length = WINDOW_MS[tier];
+        if (length == 0 || end_ms > INT64_MAX - length)
+                return end_ms;
+        int64_t n = end_ms / length;
+        return (n * length < end_ms ? n + 1 : n) * length;
+}
 
 int open_part_new(Vfs *vfs, const PartEntry *entry, OpenPart **ret_part, PartDamage *ret_damage) {
         char name[PART_NAME_MAX];
@@ -158,7 +167,7 @@ static int take_graves(Catalog *c, const Manifest *m) {
 }
 
 int catalog_build(Vfs *vfs, Manifest *m, const Catalog *before, void (*damaged)(void *context, const char *text), void *context,
-                  Catalog **ret_catalog) {
+                  Catalog **ret_catalog, PartDamage *ret_damage) {
         CLEANUP(catalog_unrefp) Catalog *c = calloc(1, sizeof *c);
         if (!c)
                 return -ENOMEM;
@@ -180,7 +189,7 @@ int catalog_build(Vfs *vfs, Manifest *m, const Catalog *before, void (*damaged)(
                 r = open_part_new(vfs, &m->parts[i], &c->parts[c->n_parts], &damage);
                 c->n_parts += r == 0;
                 if (r == -EPROTONOSUPPORT) {
-                        damaged(context, damage.text);
+                        *ret_damage = damage;
                 } else if (r == -EBADMSG || r == -ENOENT) {
                         m->parts[i].quarantined = true;
                         if (r == -ENOENT) {

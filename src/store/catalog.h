@@ -25,6 +25,10 @@ typedef struct Grave {
         char *storage;
 } Grave;
 
+/* Up to where a deletion that ends at `end_ms` goes in a tier: a window that any of its samples may be in goes whole, and comes
+ * back without them when there are raw samples to compute it from. */
+int64_t deleted_end(StoreTier tier, int64_t end_ms);
+
 typedef struct Catalog {
         atomic_uint references;
         OpenPart **parts; /* by tier, then by age: what was written first comes first */
@@ -39,9 +43,9 @@ OpenPart *open_part_unref(OpenPart *p);
 
 /* A catalog of what the manifest names and is not quarantined: parts are taken over from `before` where it has them, opened
  * otherwise. A part that cannot be opened is quarantined in the manifest, and `damaged` is called; one of another version is
- * -EPROTONOSUPPORT. */
+ * -EPROTONOSUPPORT, named in ret_damage. */
 int catalog_build(Vfs *vfs, Manifest *m, const Catalog *before, void (*damaged)(void *context, const char *text), void *context,
-                  Catalog **ret_catalog) MUST_USE;
+                  Catalog **ret_catalog, PartDamage *ret_damage) MUST_USE;
 Catalog *catalog_ref(Catalog *c);
 Catalog *catalog_unref(Catalog *c);
 

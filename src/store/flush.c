@@ -3,9 +3,8 @@
  * Under both locks the log begins a new segment and the head is frozen, so that the frozen generation is exactly what the older
  * segments hold. Then it is written without any lock, and in one manifest its parts appear and the older segments are no
  * longer needed. When writing fails the generation stays frozen, is served from memory, and is tried again; the log keeps it safe. */
+#include "store/rows.h"
 #include "store/store_priv.h"
-
-#include <assert.h>
 
 #define LOG_LONG ((uint64_t)256 << 20) /* flush, so that the log does not grow */
 
@@ -24,15 +23,15 @@ bool keeper_flush_due(Store *s) {
 /* What is written together. */
 typedef struct Flush {
         Store *store;
-        Manifest *next;
+        Buf entries;     /* PartEntry of each part written */
         uint32_t *order; /* refs by labels */
         uint32_t n;
         Buf run, times, values;
-        uint64_t duplicates;
+        uint64_t written, reserved; /* bytes */
 } Flush;
 
 static void flush_deinit(Flush *f) {
-        f->next = manifest_free(f->next);
+        buf_deinit(&f->entries);
         free(f->order);
         buf_deinit(&f->run);
         buf_deinit(&f->times);
@@ -51,37 +50,23 @@ static int freeze(Store *s, uint32_t *ret_segment) {
         return r < 0 ? r : head_freeze(&s->head);
 }
 
-static int write_floats(Flush *f, PartWriter *w, uint32_t ref, int64_t begin_ms, int64_t end_ms) {
-        buf_reset(&f->times);
-        buf_reset(&f->values);
-        int r = head_read(&f->store->head, f->store->head.frozen, ref, begin_ms, end_ms, &f->times, &f->values);
+/* What is in one partition of a series' floats, read already, and of its histograms. */
+static int write_samples(const Flush *f, PartWriter *w, const Aside *a, int64_t begin_ms, int64_t end_ms) {
         const int64_t *t = (const int64_t *)(const void *)f->times.data;
         const double *v = (const double *)(const void *)f->values.data;
-        size_t n = f->times.len / sizeof *t;
-        for (size_t at = 0; r == 0 && at < n; at += CODEC_MAX)
-                r = part_writer_floats(w, t + at, v + at, (uint32_t)(n - at < CODEC_MAX ? n - at : CODEC_MAX));
-        return r;
-}
-
-static int write_histograms(PartWriter *w, const Aside *a, int64_t begin_ms, int64_t end_ms) {
-        uint32_t first = 0, last = a->n_histograms;
+        size_t n_floats = f->times.len / sizeof *t;
+        uint32_t first = 0, last = a ? a->n_histograms : 0;
         while (first < last && a->histogram_times[first] <= begin_ms)
                 first++;
         while (last > first && a->histogram_times[last - 1] > end_ms)
                 last--;
-        if (first == last)
-                return 0;
-        uint32_t n = last - first, base = a->histogram_offsets[first];
+        uint32_t n = last - first, base = n ? a->histogram_offsets[first] : 0;
         CLEANUP_FREE uint32_t *offsets = malloc(((size_t)n + 1) * sizeof *offsets);
         if (!offsets)
                 return -ENOMEM;
-        for (uint32_t i = 0; i <= n; i++)
+        for (uint32_t i = 0; n && i <= n; i++)
                 offsets[i] = a->histogram_offsets[first + i] - base;
-        int r = 0;
-        for (uint32_t at = 0; r == 0 && at < n; at += CODEC_MAX)
-                r = part_writer_histograms(w, a->histogram_times + first + at, (const uint8_t *)a->bytes.data + base, offsets + at,
-                                           n - at < CODEC_MAX ? n - at : CODEC_MAX);
-        return r;
+        return mixed_write(t, v, n_floats, n ? a->histogram_times + first : NULL, n ? (const uint8_t *)a->bytes.data + base : NULL, offsets, n, w);
 }
 
 static int write_series(Flush *f, PartWriter *w, int64_t begin_ms, int64_t end_ms) {
@@ -98,10 +83,14 @@ static int write_series(Flush *f, PartWriter *w, int64_t begin_ms, int64_t end_m
                 r = buf_error(&f->run);
                 if (r == 0)
                         r = part_writer_series(w, (const uint8_t *)f->run.data, f->run.len);
+                buf_reset(&f->times);
+                buf_reset(&f->values);
                 if (r == 0)
-                        r = write_floats(f, w, ref, begin_ms, end_ms);
-                if (r == 0 && aside && aside->n_histograms)
-                        r = write_histograms(w, aside, begin_ms, end_ms);
+                        r = head_read(h, g, ref, begin_ms, end_ms, &f->times, &f->values);
+                if (r == 0)
+                        r = write_samples(f, w, aside, begin_ms, end_ms);
+                if (r == 0)
+                        r = keeper_hold(f->store, STORE_RAW, &f->reserved, f->written + part_writer_bytes(w));
         }
         return r;
 }
@@ -125,7 +114,10 @@ static int write_part(Flush *f, int64_t begin_ms, int64_t end_ms) {
                 return r;
         PartEntry entry = { .meta = meta, .age = meta.id };
         quiet_touch(s, begin_ms);
-        return manifest_add(f->next, &entry);
+        buf_put(&f->entries, &entry, sizeof entry);
+        f->written += meta.bytes;
+        r = buf_error(&f->entries);
+        return r < 0 ? r : keeper_hold(s, STORE_RAW, &f->reserved, f->written);
 }
 
 /* The first instant after `after` that any series has; INT64_MAX: none. */
@@ -151,12 +143,18 @@ static int save_metadata(Store *s) {
         s->metadata.changed = false;
         unlock(&s->lock);
         int r = changed ? buf_error(&bytes) : 0;
-        return r < 0 || !changed ? r : vfs_replace(s->vfs, METADATA_NAME, bytes.data, bytes.len);
+        if (r == 0 && changed)
+                r = vfs_replace(s->vfs, METADATA_NAME, bytes.data, bytes.len);
+        if (r < 0) {
+                LOCK_SCOPE(&s->lock);
+                s->metadata.changed = true;
+        }
+        return r;
 }
 
-/* About what the parts will take; a flush that turns out larger is still under the cap, because its margin is wide. */
+/* About what the parts will take; when they turn out larger, more room is made on the way. */
 static uint64_t estimate(const Generation *g) {
-        return g->samples * 10 + (uint64_t)g->n_series * 160 + (1 << 16);
+        return g->samples * 4 + (uint64_t)g->n_series * 64 + (1 << 12);
 }
 
 static int write_parts(Flush *f) {
@@ -174,9 +172,41 @@ static int write_parts(Flush *f) {
         return r;
 }
 
+static void manifest_freep(Manifest **m) {
+        *m = manifest_free(*m);
+}
+
+/* Shows the parts instead of the frozen generation. */
+static int commit(Flush *f) {
+        Store *s = f->store;
+        CLEANUP(manifest_freep) Manifest *next = manifest_dup(s->manifest);
+        const PartEntry *entries = (const PartEntry *)(const void *)f->entries.data;
+        int r = next ? vfs_sync_directory(s->vfs) : -ENOMEM;
+        for (size_t i = 0; r == 0 && i < f->entries.len / sizeof *entries; i++)
+                r = manifest_add(next, &entries[i]);
+        if (r < 0)
+                return r;
+        next->wal_first = s->frozen_segment;
+        return keeper_commit(s, TAKE_PTR(next), true);
+}
+
+static int write_frozen(Store *s) {
+        CLEANUP(flush_deinit) Flush f = { .store = s };
+        uint64_t first = s->next_id;
+        int r = keeper_hold(s, STORE_RAW, &f.reserved, estimate(s->head.frozen));
+        if (r == 0)
+                r = save_metadata(s);
+        if (r == 0)
+                r = write_parts(&f);
+        if (r == 0)
+                r = commit(&f);
+        if (r < 0)
+                keeper_abandon(s, first);
+        return r;
+}
+
 int keeper_flush(Store *s) {
         MonoTime began = store_mono(s);
-        uint32_t segment = 0;
         int r = 0;
         if (!s->head.frozen) {
                 lock(&s->lock);
@@ -186,29 +216,13 @@ int keeper_flush(Store *s) {
                         return 0;
                 r = freeze(s, &s->frozen_segment);
         }
-        segment = s->frozen_segment;
-        if (r < 0)
-                return r;
-        r = keeper_make_room(s, STORE_RAW, estimate(s->head.frozen));
-        if (r < 0)
-                return r;
-        CLEANUP(flush_deinit) Flush f = { .store = s, .next = manifest_dup(s->manifest) };
-        if (!f.next)
-                return -ENOMEM;
-        r = save_metadata(s);
         if (r == 0)
-                r = write_parts(&f);
-        if (r == 0)
-                r = vfs_sync_directory(s->vfs);
-        if (r < 0)
-                return r;
-        f.next->wal_first = segment;
-        r = keeper_commit(s, TAKE_PTR(f.next), true);
+                r = write_frozen(s);
         if (r < 0)
                 return r;
         s->last_flush = store_mono(s);
-        s->stats.flushes++;
-        s->stats.flush_ns += (uint64_t)mono_since(s->last_flush, began).ns;
-        r = wal_remove_before(s->wal, segment);
+        store_count(s, &s->stats.flushes, 1);
+        store_count(s, &s->stats.flush_ns, (uint64_t)mono_since(s->last_flush, began).ns);
+        r = wal_remove_before(s->wal, s->frozen_segment);
         return r < 0 ? r : 1;
 }

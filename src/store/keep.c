@@ -93,7 +93,7 @@ static void drop_tombstones(Manifest *m) {
                 bool needed = false;
                 for (size_t k = 0; k < m->n_parts; k++) {
                         const PartMeta *p = &m->parts[k].meta;
-                        needed = needed || (p->id < t->below_part && p->min_ms <= t->end_ms && p->max_ms > t->begin_ms);
+                        needed = needed || (p->id < t->below_part && p->min_ms <= deleted_end(p->tier, t->end_ms) && p->max_ms > t->begin_ms);
                 }
                 if (needed) {
                         m->tombstones[kept++] = *t;
@@ -108,7 +108,7 @@ static void drop_tombstones(Manifest *m) {
 
 static void on_damaged(void *context, const char *text) {
         Store *s = context;
-        s->stats.damaged++;
+        store_count(s, &s->stats.damaged, 1);
         store_event(s, STORE_EVENT_DAMAGE, false, "%s", text);
 }
 
@@ -116,14 +116,48 @@ static void manifest_freep(Manifest **m) {
         *m = manifest_free(*m);
 }
 
+/* Whether a part that was just written cannot be opened: then what it was made of must stay. */
+static bool new_is_damaged(const Manifest *before, const Manifest *next) {
+        for (size_t i = 0; i < next->n_parts; i++)
+                if (next->parts[i].quarantined && !has_part(before, next->parts[i].meta.id))
+                        return true;
+        return false;
+}
+
+static void remove_part(Store *s, const PartMeta *m) {
+        char name[PART_NAME_MAX];
+        part_name(m->tier, m->id, name);
+        int r = vfs_unlink(s->vfs, name);
+        s->leftovers = s->leftovers || (r < 0 && r != -ENOENT);
+}
+
+void keeper_abandon(Store *s, uint64_t first) {
+        for (uint64_t id = first > s->unsure_id ? first : s->unsure_id; id < s->next_id; id++)
+                for (int tier = 0; tier < STORE_TIER_COUNT; tier++) {
+                        char name[PART_NAME_MAX];
+                        part_name((StoreTier)tier, id, name);
+                        int r = has_part(s->manifest, id) ? -ENOENT : vfs_unlink(s->vfs, name);
+                        s->leftovers = s->leftovers || (r < 0 && r != -ENOENT);
+                }
+}
+
+static int save(Store *s, const Manifest *next) {
+        int r = manifest_save(s->vfs, next);
+        s->unsure_id = r < 0 ? s->next_id : s->unsure_id;
+        return r;
+}
+
 int keeper_commit(Store *s, Manifest *taken, bool thaw) {
         CLEANUP(manifest_freep) Manifest *next = taken;
         Catalog *catalog = NULL;
         drop_tombstones(next);
         next->next_id = s->next_id;
-        int r = catalog_build(s->vfs, next, s->catalog, on_damaged, s, &catalog);
+        PartDamage damage;
+        int r = catalog_build(s->vfs, next, s->catalog, on_damaged, s, &catalog, &damage);
+        if (r == 0 && new_is_damaged(s->manifest, next))
+                r = -EIO;
         if (r == 0)
-                r = manifest_save(s->vfs, next);
+                r = save(s, next);
         if (r < 0) {
                 (void)catalog_unref(catalog);
                 return r;
@@ -135,16 +169,15 @@ int keeper_commit(Store *s, Manifest *taken, bool thaw) {
         s->catalog = catalog;
         if (thaw)
                 head_thaw(&s->head);
+        store_count_quarantined(s);
         unlock(&s->lock);
         (void)catalog_unref(old);
         for (size_t i = 0; i < before->n_parts; i++)
-                if (!has_part(s->manifest, before->parts[i].meta.id)) {
-                        char name[PART_NAME_MAX];
-                        part_name(before->parts[i].meta.tier, before->parts[i].meta.id, name);
-                        if (s->vfs->ops->unlink(s->vfs, name) < 0)
-                                store_event(s, STORE_EVENT_DISK, false, "%s could not be removed; the next start will", name);
-                }
+                if (!has_part(s->manifest, before->parts[i].meta.id))
+                        remove_part(s, &before->parts[i].meta);
         (void)manifest_free(before);
+        s->leftovers = s->leftovers || s->unsure_id;
+        s->unsure_id = 0;
         return 0;
 }
 
@@ -169,28 +202,51 @@ int keeper_collect(Store *s) {
         int r = head_collect(h, since, &dropped);
         if (r < 0)
                 return r;
+        s->naming = s->appended + 1;
         quota_recount(&s->quotas, h->index);
-        s->stats.series_dropped += dropped;
+        s->stats.series_dropped += dropped; /* under the lock */
         return 1;
 }
 
+/* Files that could not be removed when they should have been. */
+static int sweep(Store *s) {
+        int r = s->leftovers && !s->unsure_id ? store_remove_leftovers(s) : 0;
+        if (r == 0 && !s->unsure_id)
+                s->leftovers = false;
+        return r;
+}
+
+static int flush_if_due(Store *s) {
+        return keeper_flush_due(s) ? keeper_flush(s) : 0;
+}
+
+static int merge_some(Store *s) {
+        return keeper_merge(s, false);
+}
+
+/* Work that fails does not keep other work from being done: what is deleted may be what a flush has no room for. */
+static int work(Store *s) {
+        static int (*const WORK[])(Store *) = { sweep, flush_if_due, keeper_trim, keeper_expire, keeper_rollup, keeper_collect, merge_some };
+        int error = 0;
+        for (size_t i = 0; i < ARRAY_LEN(WORK); i++) {
+                int r = WORK[i](s);
+                if (r > 0)
+                        return error < 0 ? error : r;
+                error = error < 0 ? error : r;
+        }
+        return error;
+}
+
 int store_maintain(Store *s) {
-        static int (*const WORK[])(Store *) = { keeper_expire, keeper_rollup, keeper_collect };
         MonoTime now = store_mono(s);
-        int r = 0;
         lock(&s->log_lock);
         store_watch_space(s, false);
         unlock(&s->log_lock);
         if (s->retry_after.ns > now.ns)
                 return 0;
-        if (keeper_flush_due(s))
-                r = keeper_flush(s);
-        for (size_t i = 0; r == 0 && i < ARRAY_LEN(WORK); i++)
-                r = WORK[i](s);
-        if (r == 0)
-                r = keeper_merge(s, false);
+        int r = work(s);
         if (r < 0) {
-                s->stats.failures++;
+                store_count(s, &s->stats.failures, 1);
                 s->retry_after = mono_add(now, RETRY);
                 store_event(s, STORE_EVENT_DISK, false, "the store cannot be kept in order: %s; trying again in 10 s", strerror(-r));
         }
@@ -199,6 +255,8 @@ int store_maintain(Store *s) {
 
 int store_flush(Store *s, bool final) {
         int r = keeper_flush(s);
+        if (r > 0)
+                r = keeper_flush(s); /* the first may have been of what was frozen before */
         while (final && r >= 0) {
                 r = keeper_merge(s, true);
                 if (r == 0)
@@ -206,5 +264,5 @@ int store_flush(Store *s, bool final) {
                 if (r <= 0)
                         break;
         }
-        return r < 0 ? r : 0;
+        return r < 0 ? r : final ? sweep(s) : 0;
 }

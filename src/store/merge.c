@@ -50,7 +50,7 @@ static bool has_grave(const Catalog *c, const OpenPart *p) {
         const PartMeta *m = &p->entry.meta;
         for (size_t i = 0; i < c->n_graves; i++) {
                 const Grave *g = &c->graves[i];
-                if (m->id < g->below_part && m->min_ms <= g->end_ms && m->max_ms > g->begin_ms)
+                if (m->id < g->below_part && m->min_ms <= deleted_end(m->tier, g->end_ms) && m->max_ms > g->begin_ms)
                         return true;
         }
         return false;
@@ -87,6 +87,8 @@ static bool choose(Store *s, bool all, Choice *ret_choice) {
                 if (has_grave(c, c->parts[i])) {
                         *ret_choice = (Choice){ .final = c->parts[i]->entry.final };
                         choice_add(ret_choice, c->parts[i]);
+                        /* Of one level are parts that were written next to each other; this one stays in its place. */
+                        ret_choice->level = c->parts[i]->entry.level;
                         return true;
                 }
         return false;
@@ -161,7 +163,7 @@ static int gather(Merge *m, const Input *in, const Buf *run) {
                 if (in->part->entry.meta.id >= g->below_part ||
                     !matchers_hold(g->matchers, g->n_matchers, (const uint8_t *)run->data, run->len))
                         continue;
-                rows_delete(&m->rows, from, g->begin_ms, g->end_ms);
+                rows_delete(&m->rows, from, g->begin_ms, deleted_end(m->choice->tier, g->end_ms));
                 histogram_rows_delete(&m->histograms, hfrom, g->begin_ms, g->end_ms);
         }
         return r;
@@ -175,9 +177,9 @@ static int write_series(Merge *m, const Buf *run) {
         if (r < 0 || (rows_count(&m->rows) == 0 && histogram_rows_count(&m->histograms) == 0))
                 return r;
         r = part_writer_series(m->writer, (const uint8_t *)run->data, run->len);
-        if (r == 0)
-                r = rows_write(&m->rows, m->choice->tier, m->writer);
-        return r < 0 ? r : histogram_rows_write(&m->histograms, m->writer);
+        if (r < 0)
+                return r;
+        return m->choice->tier == STORE_RAW ? raw_rows_write(&m->rows, &m->histograms, m->writer) : rows_write(&m->rows, m->writer);
 }
 
 static int merge_series(Merge *m, Input *first) {
@@ -233,7 +235,7 @@ static int quarantine(Store *s, const Choice *c) {
                         continue;
                 if (part_verify(c->parts[i]->part, &damage) == 0)
                         (void)snprintf(damage.text, sizeof damage.text, "part %llu: could not be read", (unsigned long long)meta->id);
-                s->stats.damaged++;
+                store_count(s, &s->stats.damaged, 1);
                 store_event(s, STORE_EVENT_DAMAGE, false, "%s", damage.text);
                 for (size_t k = 0; k < next->n_parts; k++)
                         if (next->parts[k].meta.id == meta->id)
@@ -256,6 +258,11 @@ static int finish(Merge *m, Manifest *next, PartMeta *meta) {
                 entry.rolled = entry.rolled && e->rolled;
                 manifest_drop(next, e->meta.id);
         }
+        if (c->tier == STORE_RAW && c->final && !entry.rolled)
+                for (size_t i = 0; i < next->n_parts; i++)
+                        /* The increases of the day after began from the last samples of this one. */
+                        if (next->parts[i].meta.tier == STORE_RAW && next->parts[i].meta.begin_ms == c->end_ms)
+                                next->parts[i].rolled = false;
         if (meta->series == 0) {
                 char name[PART_NAME_MAX];
                 part_name(meta->tier, meta->id, name);
@@ -273,6 +280,7 @@ static int merge(Store *s, const Choice *c) {
         CLEANUP(merge_deinit) Merge m = { .store = s, .choice = c, .catalog = catalog_ref(s->catalog) };
         CLEANUP(manifest_freep) Manifest *next = manifest_dup(s->manifest);
         char name[PART_NAME_MAX];
+        uint64_t first_id = s->next_id;
         if (!next)
                 return -ENOMEM;
         PartMeta meta = { .store = next->store, .id = s->next_id++, .tier = c->tier, .begin_ms = c->begin_ms, .end_ms = c->end_ms };
@@ -288,9 +296,11 @@ static int merge(Store *s, const Choice *c) {
                 r = finish(&m, next, &meta);
         if (r == 0)
                 r = keeper_commit(s, TAKE_PTR(next), false);
-        if (r < 0)
+        if (r < 0) {
+                keeper_abandon(s, first_id);
                 return r;
-        s->stats.duplicates += m.duplicates;
+        }
+        store_count(s, &s->stats.duplicates, m.duplicates);
         return 1;
 }
 
@@ -300,13 +310,14 @@ int keeper_merge(Store *s, bool all) {
         if (!choose(s, all, &c))
                 return 0;
         uint64_t need = c.bytes;
-        int r = keeper_make_room(s, c.tier, need);
+        /* Never at the cost of what is merged, or of what is newer. */
+        int r = keeper_make_room(s, c.tier, need, c.begin_ms);
         if (r == -EFBIG)
                 return 0; /* no room for both at once: it stays as it is */
         if (r < 0 || !choose(s, all, &c) || c.bytes > need)
                 return r; /* making room changed what there is */
         r = merge(s, &c);
-        s->stats.merges += r > 0;
-        s->stats.merge_ns += (uint64_t)mono_since(store_mono(s), began).ns;
+        store_count(s, &s->stats.merges, r > 0);
+        store_count(s, &s->stats.merge_ns, (uint64_t)mono_since(store_mono(s), began).ns);
         return r;
 }

@@ -171,7 +171,9 @@ int metadata_load(Metadata *m, Vfs *vfs) {
                 return r == -ENOENT ? 0 : r;
         size_t head = sizeof MAGIC + sizeof crc;
         r = -EBADMSG;
-        if (map.len >= head && map.len <= FILE_MAX && memcmp(map.bytes, MAGIC, sizeof MAGIC) == 0) {
+        if (map.len >= sizeof MAGIC && memcmp(map.bytes, MAGIC, sizeof MAGIC - 1) == 0 && map.bytes[sizeof MAGIC - 1] > (uint8_t)MAGIC[sizeof MAGIC - 1])
+                r = -EPROTONOSUPPORT;
+        else if (map.len >= head && map.len <= FILE_MAX && memcmp(map.bytes, MAGIC, sizeof MAGIC) == 0) {
                 memcpy(&crc, map.bytes + sizeof MAGIC, sizeof crc);
                 if (crc == crc32c(0, map.bytes + head, map.len - head))
                         r = metadata_read(m, map.bytes + head, map.len - head);

@@ -34,6 +34,7 @@ const MetadataEntry *metadata_get(const Metadata *m, Span name);
 /* The record of one metric, for the file and for the log; and back: -EBADMSG. */
 void metadata_write(const MetadataEntry *e, Buf *out);
 int metadata_read(Metadata *m, const uint8_t *bytes, size_t n) MUST_USE;
-/* The whole as the file's bytes, and the file. A file that is missing or damaged is an empty one (-EBADMSG says so). */
+/* The whole as the file's bytes, and the file. A file that is missing or damaged is an empty one (-EBADMSG says so);
+ * -EPROTONOSUPPORT for one of another version. */
 void metadata_print(const Metadata *m, Buf *out);
 int metadata_load(Metadata *m, Vfs *vfs) MUST_USE;

@@ -59,6 +59,8 @@ static int sort(Buf *texts) {
         order = malloc((n + 1) * sizeof *order);
         if (!order)
                 return -ENOMEM;
+        if (buf_error(texts))
+                return buf_error(texts);
         char *at = texts->data;
         for (size_t i = 0; i < n; i++, at += strlen(at) + 1)
                 order[i] = at;

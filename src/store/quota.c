@@ -52,6 +52,29 @@ SampleFault quota_take(Quotas *q, const QuotaLimits *l, uint8_t source, Pair *vm
         return SAMPLE_OK;
 }
 
+void quota_return(Quotas *q, uint8_t source, Pair *vm) {
+        q->sources[source].active--;
+        q->sources[source].made--;
+        if (vm)
+                vm->churn--;
+}
+
+void quota_first(Pair *vm, int64_t now_ms) {
+        if (!vm)
+                return;
+        vm->churn_hour = (uint32_t)(now_ms / HOUR_MS);
+        vm->churn = 1;
+}
+
+void quota_adopt(Quotas *q, HeadSeries *x, uint8_t source) {
+        assert(source < q->n && x->source < q->n);
+        if (strcmp(q->sources[x->source].name, SOURCE_LOG) != 0)
+                return;
+        q->sources[x->source].active--;
+        q->sources[source].active++;
+        x->source = source;
+}
+
 void quota_recount(Quotas *q, const HeadIndex *ix) {
         for (uint32_t i = 0; i < q->n; i++)
                 q->sources[i].active = 0;

@@ -7,6 +7,8 @@
 
 #define SOURCES_MAX 255u
 #define SOURCE_NAME_MAX 64u
+/* Whose series are that were read from the log. */
+#define SOURCE_LOG "(log)"
 
 typedef struct Source {
         char name[SOURCE_NAME_MAX];
@@ -29,5 +31,11 @@ void quotas_deinit(Quotas *q);
 int quota_source(Quotas *q, const char *name, uint8_t *ret_source) MUST_USE;
 /* Whether one more series may be made; `vm` is the pair of its VM's label, NULL when it has none. SAMPLE_OK counts it. */
 SampleFault quota_take(Quotas *q, const QuotaLimits *l, uint8_t source, Pair *vm, int64_t now_ms);
+/* Takes back what quota_take() counted for a series that could not be made. */
+void quota_return(Quotas *q, uint8_t source, Pair *vm);
+/* Counts the first series of a VM, which had no pair before; NULL: none now either. */
+void quota_first(Pair *vm, int64_t now_ms);
+/* A series that was read from the log belongs to the source that first sends it again. */
+void quota_adopt(Quotas *q, HeadSeries *x, uint8_t source);
 /* After the head forgot series: counts again what is there. */
 void quota_recount(Quotas *q, const HeadIndex *ix);

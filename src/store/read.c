@@ -15,7 +15,7 @@
 struct StoreView {
         Store *store;
         Catalog *catalog;
-        Generation *frozen, *current; /* frozen may be NULL */
+        Generation *frozen, *current; /* frozen may be NULL; both are in a view of parts alone */
 };
 
 typedef struct ListSource {
@@ -44,18 +44,26 @@ struct StoreList {
 
 /* ---- Views ---- */
 
-int store_view_open(Store *s, StoreView **ret_view) {
+static int view_open(Store *s, bool head, StoreView **ret_view) {
         StoreView *v = calloc(1, sizeof *v);
         if (!v)
                 return -ENOMEM;
         LOCK_SCOPE(&s->lock);
         v->store = s;
         v->catalog = catalog_ref(s->catalog);
-        v->current = generation_ref(s->head.current);
-        v->frozen = s->head.frozen ? generation_ref(s->head.frozen) : NULL;
+        v->current = head ? generation_ref(s->head.current) : NULL;
+        v->frozen = head && s->head.frozen ? generation_ref(s->head.frozen) : NULL;
         s->views++;
         *ret_view = v;
         return 0;
+}
+
+int store_view_open(Store *s, StoreView **ret_view) {
+        return view_open(s, true, ret_view);
+}
+
+int view_open_parts(Store *s, StoreView **ret_view) {
+        return view_open(s, false, ret_view);
 }
 
 StoreView *store_view_close(StoreView *v) {
@@ -82,6 +90,7 @@ const Catalog *view_catalog(const StoreView *v) {
 void view_damage(StoreView *v, OpenPart *p, const char *what) {
         if (atomic_exchange(&p->damaged, true))
                 return;
+        store_count(v->store, &v->store->stats.damaged, 1);
         store_event(v->store, STORE_EVENT_DAMAGE, false, "part %llu: %s; `parallax store verify` says where", (unsigned long long)p->entry.meta.id, what);
 }
 
@@ -311,7 +320,7 @@ static int open_streams(Select *x, const Matcher *matchers, size_t n) {
                 if (r < 0)
                         return r;
         }
-        return l->tier == STORE_RAW ? open_head(x, matchers, n) : 0;
+        return l->tier == STORE_RAW && x->view->current ? open_head(x, matchers, n) : 0;
 }
 
 StoreList *store_list_free(StoreList *l) {
@@ -426,7 +435,7 @@ static int read_part(const StoreList *l, const ListEntry *e, const ListSource *s
         }
         for (size_t i = 0; i < c->n_graves; i++)
                 if (source->part->entry.meta.id < c->graves[i].below_part && grave_concerns(l, e, i))
-                        samples_delete(x, from, c->graves[i].begin_ms, c->graves[i].end_ms);
+                        samples_delete(x, from, c->graves[i].begin_ms, deleted_end(l->tier, c->graves[i].end_ms));
         return 0;
 }
 

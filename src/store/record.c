@@ -10,6 +10,10 @@ static void put_number(Buf *out, uint64_t v) {
         buf_put(out, bytes, varint_put(bytes, v));
 }
 
+void record_begin(Buf *payload, uint64_t naming) {
+        put_number(payload, naming);
+}
+
 void record_put_series(Buf *payload, uint32_t ref, const uint8_t *run, size_t len) {
         put_number(payload, ref);
         put_number(payload, len);
@@ -128,6 +132,12 @@ static int visit_histograms(Cursor c, const RecordVisitor *v, void *context) {
 
 int record_visit(uint8_t type, const uint8_t *payload, size_t n, const RecordVisitor *visitor, void *context) {
         Cursor c = { payload, payload + n };
+        uint64_t naming;
+        if (type == RECORD_SERIES || type == RECORD_FLOATS || type == RECORD_HISTOGRAMS) {
+                if (!varint_get(&c.at, c.end, &naming))
+                        return -EBADMSG;
+                visitor->naming(context, naming);
+        }
         switch (type) {
         case RECORD_SERIES:
                 return visit_series(c, visitor, context);

@@ -1,17 +1,19 @@
 /* The log back into the head, at the start. Refs of the log are those of the run that wrote it; each is declared before it is used,
- * and again after every flush, so a table from theirs to ours, overwritten by each declaration, is all that is needed.
+ * and again after every flush, so a table from theirs to ours, begun anew with each naming, is all that is needed. What a crash left
+ * of writes that nobody was promised may lack the declarations: such samples are left out.
  *
  * Everything in the log was acceptable when it was written, so no limits apply here, and no window: only the first of two samples of
  * one instant is kept, as then. */
 #include "store/record.h"
 #include "store/store_priv.h"
 
-#define REF_MAX (1u << 28) /* a log's refs are dense from 0: one beyond is damage */
+#define REF_MAX (1u << 24) /* a log's refs are dense from 0: one beyond is damage */
 
 typedef struct Replay {
         Store *store;
         uint32_t *refs; /* ours + 1 */
         uint32_t n;
+        uint64_t naming;
         uint64_t unknown; /* samples of a series whose declaration is lost */
 } Replay;
 
@@ -32,6 +34,13 @@ static int reserve(Replay *p, uint32_t ref) {
         return 0;
 }
 
+static void on_naming(void *context, uint64_t naming) {
+        Replay *p = context;
+        if (naming != p->naming && p->n)
+                memset(p->refs, 0, (size_t)p->n * sizeof *p->refs);
+        p->naming = naming;
+}
+
 static int on_series(void *context, uint32_t ref, const uint8_t *run, size_t len) {
         Replay *p = context;
         Store *s = p->store;
@@ -48,9 +57,13 @@ static int on_series(void *context, uint32_t ref, const uint8_t *run, size_t len
                 r = index_add(s->head.index, h, run, len, &ours);
                 if (r == 0) {
                         uint8_t source = 0;
-                        r = quota_source(&s->quotas, "log", &source);
-                        index_series(s->head.index, ours)->source = source;
-                        index_series(s->head.index, ours)->seen = s->head.current->number;
+                        Span metric = { "", 0 };
+                        HeadSeries *x = index_series(s->head.index, ours);
+                        r = quota_source(&s->quotas, SOURCE_LOG, &source);
+                        (void)labels_get(run, len, METRIC_NAME_LABEL, &metric);
+                        x->source = source;
+                        x->resolution = store_resolution(s, metric);
+                        x->seen = s->head.current->number;
                 }
         }
         p->refs[ref] = r == 0 ? ours + 1 : 0;
@@ -90,7 +103,7 @@ static int on_metadata(void *context, const uint8_t *bytes, size_t n) {
 }
 
 static int on_record(void *context, uint64_t lsn, uint8_t type, const uint8_t *payload, size_t n) {
-        static const RecordVisitor VISITOR = { on_series, on_floats, on_histogram, on_metadata };
+        static const RecordVisitor VISITOR = { on_naming, on_series, on_floats, on_histogram, on_metadata };
         Replay *p = context;
         (void)lsn;
         int r = record_visit(type, payload, n, &VISITOR, p);
@@ -104,9 +117,12 @@ static int on_record(void *context, uint64_t lsn, uint8_t type, const uint8_t *p
 
 int store_replay(Store *s, WalReport *ret_report) {
         Replay p = { .store = s };
+        s->head.replaying = true;
         int r = wal_replay(s->vfs, s->manifest->store, s->manifest->wal_first, on_record, &p, ret_report);
         free(p.refs);
-        if (p.unknown)
+        s->head.replaying = false;
+        s->want_flush = head_samples_memory(&s->head) > s->options.memory / 4;
+        if (p.unknown && ret_report->damaged)
                 store_event(s, STORE_EVENT_DAMAGE, false, "%llu samples of the log belong to series whose names are lost", (unsigned long long)p.unknown);
         s->stats.lost_log += ret_report->damaged;
         if (ret_report->damaged)

@@ -1,6 +1,7 @@
 /* What is deleted because it is old, or because there is no room. Age is measured from the newest data (but not beyond the clock), so
  * a clock that jumps ahead expires nothing until data comes with its time, and then at most one partition an hour of each tier goes. The caps
- * on bytes are held before anything is written: room is made first. */
+ * on bytes are held before parts are written: room is made first. The log counts as raw data; it grows between flushes, and what it has
+ * grown over the cap is given back by whoever keeps the store. */
 #include "store/store_priv.h"
 
 #define EXPIRE_EVERY SECONDS(3600)
@@ -17,7 +18,7 @@ static int drop_parts(Store *s, StoreTier tier, int64_t begin_ms, const char *wh
                 part_name(tier, m->id, name);
                 store_event(s, STORE_EVENT_RETENTION, true, "%s deleted: %s", name, why);
                 manifest_drop(next, m->id);
-                s->stats.deletions++;
+                store_count(s, &s->stats.deletions, 1);
         }
         int r = keeper_commit(s, next, false);
         return r < 0 ? r : 1;
@@ -53,25 +54,55 @@ int keeper_expire(Store *s) {
         return done;
 }
 
-static uint64_t tier_bytes(const Store *s, StoreTier tier) {
-        WalStats wal = { 0 };
+static uint64_t part_bytes(const Store *s, StoreTier tier) {
         uint64_t bytes = 0;
         for (size_t i = 0; i < s->manifest->n_parts; i++)
                 if (s->manifest->parts[i].meta.tier == tier)
                         bytes += s->manifest->parts[i].meta.bytes;
-        if (tier == STORE_RAW && s->wal)
-                wal_stats(s->wal, &wal);
-        return bytes + wal.disk_bytes;
+        return bytes;
 }
 
-int keeper_make_room(Store *s, StoreTier tier, uint64_t more) {
-        while (tier_bytes(s, tier) + more > s->options.max_bytes[tier]) {
+static uint64_t tier_bytes(const Store *s, StoreTier tier) {
+        WalStats wal = { 0 };
+        if (tier == STORE_RAW && s->wal)
+                wal_stats(s->wal, &wal);
+        return part_bytes(s, tier) + wal.disk_bytes;
+}
+
+int keeper_trim(Store *s) {
+        for (int tier = 0; tier < STORE_TIER_COUNT; tier++) {
+                const PartMeta *m = oldest(s, (StoreTier)tier);
+                if (m && tier_bytes(s, (StoreTier)tier) > s->options.max_bytes[tier])
+                        return drop_parts(s, (StoreTier)tier, m->begin_ms, "the tier is full");
+        }
+        return 0;
+}
+
+int keeper_make_room(Store *s, StoreTier tier, uint64_t more, int64_t before_ms) {
+        uint64_t most = s->options.max_bytes[tier];
+        while (tier_bytes(s, tier) + more > most) {
                 const PartMeta *m = oldest(s, tier);
-                if (!m || more > s->options.max_bytes[tier])
+                if (more > most)
                         return -EFBIG;
+                if (!m || m->begin_ms >= before_ms)
+                        /* The log alone is too long: it can only be shortened by writing parts. */
+                        return part_bytes(s, tier) + more > most ? -EFBIG : 0;
                 int r = drop_parts(s, tier, m->begin_ms, "the tier is full");
                 if (r < 0)
                         return r;
         }
         return 0;
+}
+
+int keeper_hold(Store *s, StoreTier tier, uint64_t *reserved, uint64_t need) {
+        if (need <= *reserved)
+                return 0;
+        /* A little more at once, for what is not written yet and so that this is seldom asked; but no more than there can be. */
+        uint64_t more = need + need / 8 + 4096;
+        int r = more <= s->options.max_bytes[tier] ? keeper_make_room(s, tier, more, INT64_MAX) : -EFBIG;
+        if (r == -EFBIG)
+                r = keeper_make_room(s, tier, more = need, INT64_MAX);
+        if (r == 0)
+                *reserved = more;
+        return r;
 }

@@ -17,8 +17,6 @@
 #define STALE_BITS UINT64_C(0x7ff0000000000002)
 #define ALL_SERIES ((size_t)100000000)
 
-static const int64_t WINDOW_MS[STORE_TIER_COUNT] = { [STORE_5M] = 300 * MS_PER_S, [STORE_1H] = MS_PER_HOUR };
-
 typedef struct Window {
         int64_t end_ms;
         double count, sum, min, max, last, increase;
@@ -90,6 +88,10 @@ static bool is_stale(double v) {
 
 /* ---- One partition ---- */
 
+static void manifest_freep(Manifest **m) {
+        *m = manifest_free(*m);
+}
+
 typedef struct Rollup {
         Store *store;
         StoreView *view;
@@ -99,6 +101,7 @@ typedef struct Rollup {
         PartMeta metas[STORE_TIER_COUNT];
         StoreSamples samples, before;
         int64_t begin_ms, end_ms;
+        uint64_t reserved[STORE_TIER_COUNT]; /* bytes */
 } Rollup;
 
 static void rollup_deinit(Rollup *r) {
@@ -179,20 +182,24 @@ static int rollup_series(Rollup *r, size_t i) {
                 folder_reset(&r->folders[t]);
         if (e == 0)
                 fold(r, before, counter);
-        for (int t = STORE_5M; e == 0 && t < STORE_TIER_COUNT; t++)
+        for (int t = STORE_5M; e == 0 && t < STORE_TIER_COUNT; t++) {
                 e = write_folder(r, t, run, len);
+                if (e == 0)
+                        e = keeper_hold(r->store, (StoreTier)t, &r->reserved[t], part_writer_bytes(r->writers[t]));
+        }
         return e;
 }
 
-static int rollup_open(Rollup *r, Manifest *next) {
+static int rollup_open(Rollup *r) {
         const StoreLimits limits = { ALL_SERIES, SIZE_MAX };
-        int e = store_view_open(r->store, &r->view);
+        /* Not of the head: what a crash may take from it must not stay in a rollup. It is rolled up when it is in a part. */
+        int e = view_open_parts(r->store, &r->view);
         if (e == 0)
                 e = store_select(r->view, STORE_RAW, NULL, 0, r->begin_ms - MS_PER_DAY, r->end_ms, &limits, &r->list);
         for (int t = STORE_5M; e == 0 && t < STORE_TIER_COUNT; t++) {
                 char name[PART_NAME_MAX];
                 r->folders[t].length_ms = WINDOW_MS[t];
-                r->metas[t] = (PartMeta){ .store = next->store, .id = r->store->next_id++, .tier = (StoreTier)t };
+                r->metas[t] = (PartMeta){ .store = r->store->manifest->store, .id = r->store->next_id++, .tier = (StoreTier)t };
                 partition_of((StoreTier)t, r->end_ms, &r->metas[t].begin_ms, &r->metas[t].end_ms);
                 part_name((StoreTier)t, r->metas[t].id, name);
                 e = part_writer_new(r->store->vfs, name, &r->metas[t], CODEC_SMALL, &r->writers[t]);
@@ -200,44 +207,88 @@ static int rollup_open(Rollup *r, Manifest *next) {
         return e;
 }
 
-static int rollup_finish(Rollup *r, Manifest *next) {
+static int rollup_finish(Rollup *r) {
         Store *s = r->store;
         int e = 0;
         for (int t = STORE_5M; e == 0 && t < STORE_TIER_COUNT; t++) {
                 e = part_writer_finish(r->writers[t], &r->metas[t]);
-                PartEntry entry = { .meta = r->metas[t], .age = r->metas[t].id, .rolled = true };
-                char name[PART_NAME_MAX];
-                part_name((StoreTier)t, r->metas[t].id, name);
                 if (e == 0)
-                        e = r->metas[t].series ? manifest_add(next, &entry) : vfs_unlink(s->vfs, name);
-                if (r->end_ms > next->rolled_ms[t])
-                        next->rolled_ms[t] = r->end_ms;
+                        e = keeper_hold(s, (StoreTier)t, &r->reserved[t], r->metas[t].bytes);
         }
         return e < 0 ? e : vfs_sync_directory(s->vfs);
 }
 
-static void manifest_freep(Manifest **m) {
-        *m = manifest_free(*m);
+int64_t rolled_up_to(const Manifest *m, StoreTier tier) {
+        int64_t last = m->rolled_ms[tier];
+        for (size_t i = 0; i < m->n_parts; i++)
+                if (m->parts[i].meta.tier == STORE_RAW && m->parts[i].rolled && m->parts[i].meta.end_ms > last)
+                        last = m->parts[i].meta.end_ms;
+        for (size_t i = 0; i < m->n_parts; i++)
+                if (m->parts[i].meta.tier == STORE_RAW && !m->parts[i].rolled && !m->parts[i].quarantined && m->parts[i].meta.begin_ms < last)
+                        last = m->parts[i].meta.begin_ms;
+        return last;
+}
+
+/* The manifest with the two parts, where the raw one counts as rolled up. */
+static int rollup_commit(Rollup *r, uint64_t raw) {
+        CLEANUP(manifest_freep) Manifest *next = manifest_dup(r->store->manifest);
+        int e = next ? 0 : -ENOMEM;
+        for (size_t i = 0; e == 0 && i < next->n_parts; i++)
+                if (next->parts[i].meta.id == raw)
+                        next->parts[i].rolled = true;
+        for (int t = STORE_5M; e == 0 && t < STORE_TIER_COUNT; t++) {
+                PartEntry entry = { .meta = r->metas[t], .age = r->metas[t].id, .rolled = true };
+                char name[PART_NAME_MAX];
+                part_name((StoreTier)t, r->metas[t].id, name);
+                e = r->metas[t].series ? manifest_add(next, &entry) : vfs_unlink(r->store->vfs, name);
+                next->rolled_ms[t] = rolled_up_to(next, (StoreTier)t);
+        }
+        return e < 0 ? e : keeper_commit(r->store, TAKE_PTR(next), false);
+}
+
+static bool is_source(const PartMeta *m, const PartEntry *e) {
+        return m->tier == STORE_RAW && m->begin_ms <= e->meta.begin_ms && m->end_ms >= e->meta.begin_ms;
+}
+
+/* Whether what it is computed from is damaged: then what was computed when it was not is better. */
+static bool is_worse_than_before(const Store *s, const PartEntry *e) {
+        const Manifest *m = s->manifest;
+        if (m->rolled_ms[STORE_5M] < e->meta.end_ms)
+                return false; /* there is nothing yet */
+        for (size_t i = 0; i < m->n_parts; i++)
+                if (m->parts[i].quarantined && is_source(&m->parts[i].meta, e))
+                        return true;
+        for (size_t i = 0; i < s->catalog->n_parts; i++)
+                if (s->catalog->parts[i]->damaged && is_source(&s->catalog->parts[i]->entry.meta, e))
+                        return true;
+        return false;
+}
+
+static int leave_as_it_is(Store *s, uint64_t raw) {
+        CLEANUP(manifest_freep) Manifest *next = manifest_dup(s->manifest);
+        if (!next)
+                return -ENOMEM;
+        for (size_t i = 0; i < next->n_parts; i++)
+                if (next->parts[i].meta.id == raw)
+                        next->parts[i].rolled = true;
+        return keeper_commit(s, TAKE_PTR(next), false);
 }
 
 static int rollup(Store *s, const PartEntry *entry) {
-        CLEANUP(manifest_freep) Manifest *next = manifest_dup(s->manifest);
         CLEANUP(rollup_deinit) Rollup r = { .store = s, .begin_ms = entry->meta.begin_ms, .end_ms = entry->meta.end_ms };
-        if (!next)
-                return -ENOMEM;
-        int e = rollup_open(&r, next);
+        uint64_t first = s->next_id;
+        int e = rollup_open(&r);
         for (size_t i = 0; e == 0 && i < store_list_count(r.list); i++)
                 e = rollup_series(&r, i);
+        bool worse = is_worse_than_before(s, entry); /* reading has shown whether it is damaged */
+        if (e == 0 && !worse)
+                e = rollup_finish(&r);
         if (e == 0)
-                e = rollup_finish(&r, next);
-        if (e < 0)
-                return e;
-        for (size_t i = 0; i < next->n_parts; i++)
-                if (next->parts[i].meta.id == entry->meta.id)
-                        next->parts[i].rolled = true;
-        e = keeper_commit(s, TAKE_PTR(next), false);
-        if (e < 0)
-                return e;
+                e = worse ? leave_as_it_is(s, entry->meta.id) : rollup_commit(&r, entry->meta.id);
+        if (e < 0 || worse)
+                keeper_abandon(s, first);
+        if (e < 0 || worse)
+                return e < 0 ? e : 1;
         lock(&s->lock);
         memcpy(s->stats.rolled_ms, s->manifest->rolled_ms, sizeof s->stats.rolled_ms);
         s->stats.rollups++;
@@ -268,8 +319,5 @@ int keeper_rollup(Store *s) {
         if (!first)
                 return 0;
         PartEntry entry = *first;
-        int r = keeper_make_room(s, STORE_5M, entry.meta.bytes / 3);
-        if (r == 0)
-                r = keeper_make_room(s, STORE_1H, entry.meta.bytes / 12);
-        return r < 0 ? r : rollup(s, &entry);
+        return rollup(s, &entry);
 }

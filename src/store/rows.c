@@ -157,7 +157,7 @@ int rows_settle(Rows *x, bool last_wins, uint64_t *duplicates) {
         return r;
 }
 
-int rows_write(const Rows *x, StoreTier tier, PartWriter *w) {
+int rows_write(const Rows *x, PartWriter *w) {
         size_t n = rows_count(x);
         int r = 0;
         for (size_t at = 0; r == 0 && at < n; at += CODEC_MAX) {
@@ -166,10 +166,7 @@ int rows_write(const Rows *x, StoreTier tier, PartWriter *w) {
                 for (size_t c = 0; c < ROLLUP_COLUMN_COUNT; c++)
                         if (x->mask & 1u << c)
                                 columns[c] = column_of(x, c) + at;
-                if (tier == STORE_RAW)
-                        r = part_writer_floats(w, times_of(x) + at, columns[0], count);
-                else
-                        r = part_writer_rollup(w, times_of(x) + at, columns, count);
+                r = part_writer_rollup(w, times_of(x) + at, columns, count);
         }
         return r;
 }
@@ -208,8 +205,10 @@ int histogram_rows_add(HistogramRows *x, const Part *p, const PartChunk *chunk, 
         if (!times || !offsets)
                 return -ENOMEM;
         int r = part_histograms(p, chunk, begin_ms, end_ms, times, &x->bytes, offsets, &n);
-        if (r < 0)
+        if (r < 0) {
+                x->bytes.len = before; /* what came of it would be taken for the end of the last row */
                 return r;
+        }
         uint32_t base = n ? offsets[0] : 0;
         for (uint32_t i = 0; i < n; i++)
                 offsets[i] = (uint32_t)(before + offsets[i] - base);
@@ -267,16 +266,53 @@ int histogram_rows_settle(HistogramRows *x, uint64_t *duplicates) {
         return r;
 }
 
-int histogram_rows_write(const HistogramRows *x, PartWriter *w) {
-        size_t n = histogram_rows_count(x);
-        CLEANUP_FREE uint32_t *offsets = malloc((n + 1) * sizeof *offsets);
-        int r = offsets ? 0 : -ENOMEM;
-        for (size_t i = 0; offsets && i < n; i++)
-                offsets[i] = histogram_offsets(x)[i];
-        if (offsets)
-                offsets[n] = (uint32_t)x->bytes.len;
-        for (size_t at = 0; r == 0 && at < n; at += CODEC_MAX)
-                r = part_writer_histograms(w, histogram_times(x) + at, (const uint8_t *)x->bytes.data, offsets + at,
-                                           (uint32_t)(n - at < CODEC_MAX ? n - at : CODEC_MAX));
+/* ---- Both kinds ---- */
+
+static size_t run_of(const int64_t *times, size_t at, size_t n, int64_t last) {
+        size_t end = at;
+        while (end < n && times[end] <= last)
+                end++;
+        return end;
+}
+
+static int write_floats(const int64_t *times, const double *values, size_t at, size_t end, PartWriter *w) {
+        int r = 0;
+        for (; r == 0 && at < end; at += CODEC_MAX)
+                r = part_writer_floats(w, times + at, values + at, (uint32_t)(end - at < CODEC_MAX ? end - at : CODEC_MAX));
         return r;
+}
+
+static int write_histograms(const int64_t *times, const uint8_t *bytes, const uint32_t *offsets, size_t at, size_t end, PartWriter *w) {
+        int r = 0;
+        for (; r == 0 && at < end; at += CODEC_MAX)
+                r = part_writer_histograms(w, times + at, bytes, offsets + at, (uint32_t)(end - at < CODEC_MAX ? end - at : CODEC_MAX));
+        return r;
+}
+
+int mixed_write(const int64_t *times, const double *values, size_t n, const int64_t *histogram_times, const uint8_t *bytes,
+                const uint32_t *offsets, size_t n_histograms, PartWriter *w) {
+        int r = 0;
+        for (size_t i = 0, k = 0; r == 0 && (i < n || k < n_histograms);) {
+                size_t end = run_of(times, i, n, k < n_histograms ? histogram_times[k] : INT64_MAX);
+                r = write_floats(times, values, i, end, w);
+                if (end > i && k < n_histograms && times[end - 1] == histogram_times[k])
+                        k++;
+                i = end;
+                end = run_of(histogram_times, k, n_histograms, i < n ? times[i] - 1 : INT64_MAX);
+                if (r == 0)
+                        r = write_histograms(histogram_times, bytes, offsets, k, end, w);
+                k = end;
+        }
+        return r;
+}
+
+int raw_rows_write(const Rows *x, const HistogramRows *h, PartWriter *w) {
+        size_t n = histogram_rows_count(h);
+        CLEANUP_FREE uint32_t *offsets = malloc((n + 1) * sizeof *offsets);
+        if (!offsets)
+                return -ENOMEM;
+        for (size_t i = 0; i < n; i++)
+                offsets[i] = histogram_offsets(h)[i];
+        offsets[n] = (uint32_t)h->bytes.len;
+        return mixed_write(times_of(x), column_of(x, 0), rows_count(x), histogram_times(h), (const uint8_t *)h->bytes.data, offsets, n, w);
 }

@@ -50,6 +50,11 @@ int64_t store_wall_ms(const Store *s) {
         return store_wall(s).ns / NS_PER_MS;
 }
 
+void store_count(Store *s, uint64_t *counter, uint64_t n) {
+        LOCK_SCOPE(&s->lock);
+        *counter += n;
+}
+
 void store_event(Store *s, StoreEventKind kind, bool good, const char *format, ...) {
         char text[512];
         va_list args;
@@ -85,7 +90,7 @@ static int manifest_of(Store *s, PartDamage *ret_damage) {
 
 static void on_damaged(void *context, const char *text) {
         Store *s = context;
-        s->stats.damaged++;
+        store_count(s, &s->stats.damaged, 1);
         store_event(s, STORE_EVENT_DAMAGE, false, "%s", text);
 }
 
@@ -99,27 +104,29 @@ static bool is_named(const Manifest *m, const char *file) {
         return false;
 }
 
-/* Parts and temporary files that the manifest does not name; segments of the log below its first. */
-static int remove_leftovers(Store *s) {
+int store_remove_leftovers(Store *s) {
         CLEANUP(buf_deinit) Buf names = BUF_NULL;
         int r = vfs_list(s->vfs, &names);
         for (const char *at = names.data; r == 0 && at && at < names.data + names.len; at += strlen(at) + 1) {
                 const char *dot = strrchr(at, '.');
                 if (dot && ((strcmp(dot, ".part") == 0 && !is_named(s->manifest, at)) || strcmp(dot, ".tmp") == 0))
-                        r = s->vfs->ops->unlink(s->vfs, at);
+                        r = vfs_unlink(s->vfs, at);
         }
         return r;
 }
 
-static int open_log(Store *s) {
+static int open_log(Store *s, PartDamage *ret_damage) {
         WalReport report = { 0 };
         int r = store_replay(s, &report);
+        if (r == -EPROTONOSUPPORT)
+                (void)snprintf(ret_damage->text, sizeof ret_damage->text, "%s", report.damage);
         if (r < 0 || s->options.read_only)
                 return r;
         uint32_t next = report.last_segment >= s->manifest->wal_first ? report.last_segment + 1 : s->manifest->wal_first;
         WalOptions o = { .store = s->manifest->store, .segment_bytes = SEGMENT_BYTES, .pending_bytes = PENDING_BYTES,
                          .next_segment = next, .next_lsn = report.last_lsn + 1 };
         s->appended = s->acked = report.last_lsn;
+        s->naming = report.last_lsn + 1;
         return wal_open(s->vfs, &o, &s->wal);
 }
 
@@ -141,14 +148,45 @@ static int copy_options(Store *s, const StoreOptions *o) {
         return 0;
 }
 
-static int open_parts(Store *s) {
-        size_t quarantined = 0, before = 0;
+static size_t count_quarantined(const Manifest *m) {
+        size_t n = 0;
+        for (size_t i = 0; i < m->n_parts; i++)
+                n += m->parts[i].quarantined;
+        return n;
+}
+
+void store_count_quarantined(Store *s) {
+        for (int t = 0; t < STORE_TIER_COUNT; t++)
+                s->stats.tier[t].quarantined = 0;
         for (size_t i = 0; i < s->manifest->n_parts; i++)
-                before += s->manifest->parts[i].quarantined;
-        int r = catalog_build(s->vfs, s->manifest, NULL, on_damaged, s, &s->catalog);
-        for (size_t i = 0; r == 0 && i < s->manifest->n_parts; i++)
-                quarantined += s->manifest->parts[i].quarantined;
-        return r == 0 && quarantined != before && !s->options.read_only ? manifest_save(s->vfs, s->manifest) : r;
+                s->stats.tier[s->manifest->parts[i].meta.tier].quarantined += s->manifest->parts[i].quarantined;
+}
+
+/* What is known of metrics is a convenience: what of it is damaged is given up. */
+static int open_metadata(Store *s, PartDamage *ret_damage) {
+        int r = metadata_load(&s->metadata, s->vfs);
+        if (r == -EPROTONOSUPPORT)
+                (void)snprintf(ret_damage->text, sizeof ret_damage->text, METADATA_NAME ": is of another version");
+        if (r != -EBADMSG)
+                return r;
+        s->metadata.changed = true; /* to be written anew */
+        on_damaged(s, METADATA_NAME ": is damaged; metrics are typed by their names");
+        return 0;
+}
+
+/* Everything that may be of another version is looked at before anything is changed. */
+static int open_files(Store *s, PartDamage *ret_damage) {
+        s->next_id = s->manifest->next_id;
+        memcpy(s->stats.rolled_ms, s->manifest->rolled_ms, sizeof s->stats.rolled_ms);
+        size_t before = count_quarantined(s->manifest);
+        int r = catalog_build(s->vfs, s->manifest, NULL, on_damaged, s, &s->catalog, ret_damage);
+        if (r == 0)
+                r = open_metadata(s, ret_damage);
+        if (r == 0)
+                r = open_log(s, ret_damage);
+        if (r == 0 && before != count_quarantined(s->manifest) && !s->options.read_only)
+                r = manifest_save(s->vfs, s->manifest);
+        return r < 0 || s->options.read_only ? r : store_remove_leftovers(s);
 }
 
 int store_open(Vfs *vfs, const StoreOptions *o, StoreEvent event, void *context, Store **ret_store, PartDamage *ret_damage) {
@@ -170,24 +208,17 @@ int store_open(Vfs *vfs, const StoreOptions *o, StoreEvent event, void *context,
                 r = vfs_lock(vfs);
         if (r == 0)
                 r = manifest_of(s, ret_damage);
-        if (r == 0) {
-                s->next_id = s->manifest->next_id;
-                memcpy(s->stats.rolled_ms, s->manifest->rolled_ms, sizeof s->stats.rolled_ms);
-                r = open_parts(s);
-        }
-        if (r == 0 && metadata_load(&s->metadata, vfs) < 0)
-                on_damaged(s, METADATA_NAME ": is damaged; metrics are typed by their names");
         if (r == 0)
-                r = open_log(s);
-        if (r == 0 && !o->read_only)
-                r = remove_leftovers(s);
+                r = open_files(s, ret_damage);
         if (r < 0) {
                 s->options.read_only = true; /* nothing to flush */
                 (void)store_close(s);
                 return r;
         }
         quota_recount(&s->quotas, s->head.index);
-        s->last_flush = s->last_sync = s->last_collect = store_mono(s);
+        store_count_quarantined(s);
+        s->last_flush = s->last_collect = store_mono(s);
+        s->last_sync_ns = s->last_flush.ns;
         s->last_expiry = (MonoTime){ INT64_MIN / 2 };
         store_watch_space(s, true);
         *ret_store = s;
@@ -229,8 +260,16 @@ SeriesSink *store_sink(Store *s) {
 
 /* ---- Committing ---- */
 
+static bool sync_due(const Store *s, MonoTime now) {
+        return now.ns - s->last_sync_ns >= s->options.ack_interval.ns;
+}
+
 bool store_commit_pending(const Store *s) {
-        return s->appended > (s->options.ack == ACK_SYNCED ? wal_durable(s->wal) : s->acked);
+        uint64_t durable = wal_durable(s->wal);
+        if (s->options.ack == ACK_SYNCED || s->appended > s->acked)
+                return s->appended > durable;
+        /* What was written last is to be synced also when nothing more comes. */
+        return s->appended > durable && sync_due(s, store_mono(s));
 }
 
 static int mend(Store *s) {
@@ -249,11 +288,12 @@ int store_commit(Store *s) {
                 return r;
         MonoTime now = store_mono(s);
         uint64_t upto = s->appended;
-        bool sync = s->options.ack == ACK_SYNCED || mono_since(now, s->last_sync).ns >= s->options.ack_interval.ns;
+        bool sync = s->options.ack == ACK_SYNCED || sync_due(s, now);
         r = wal_commit(s->wal, sync);
         if (r == 0) {
                 s->acked = upto;
-                s->last_sync = sync ? now : s->last_sync;
+                if (sync)
+                        s->last_sync_ns = now.ns;
         } else {
                 store_event(s, STORE_EVENT_LOG, false, "the log cannot be written: %s", strerror(-r));
                 store_watch_space(s, true);

@@ -16,6 +16,8 @@
 #define MS_PER_S INT64_C(1000)
 #define MS_PER_HOUR (3600 * MS_PER_S)
 #define MS_PER_DAY (24 * MS_PER_HOUR)
+/* Lengths of the windows of a rolled-up tier; 0: raw. */
+static const int64_t WINDOW_MS[STORE_TIER_COUNT] = { [STORE_5M] = 300 * MS_PER_S, [STORE_1H] = MS_PER_HOUR };
 /* Instants that the store can hold; beyond is refused. About the years -283000 to 287000. */
 #define TIME_MAX_MS (INT64_C(1) << 53)
 
@@ -54,12 +56,16 @@ struct Store {
         uint32_t views;          /* open ones: while there are any, the head's refs stay */
         _Atomic uint64_t acked;  /* for ACK_INTERVAL: written, perhaps not synced */
         _Atomic uint64_t appended; /* last LSN collected */
+        uint64_t naming; /* of refs in the log: an LSN that no record before it has */
         atomic_bool disk_full;
         atomic_bool want_flush;
-        MonoTime last_sync, last_space, last_flush, last_expiry, last_collect;
+        _Atomic int64_t last_sync_ns; /* monotonic */
+        MonoTime last_space, last_flush, last_expiry, last_collect;
         StoreStats stats;        /* counters; the rest is filled when asked for */
         /* Keeper's */
         uint64_t next_id; /* of parts: not used again when what it was for fails, since its file may be there */
+        uint64_t unsure_id; /* after a manifest that may or may not be on the disk: the ids below may be named by it; 0: sure */
+        bool leftovers;  /* there may be files that the manifest does not name */
         uint32_t frozen_segment; /* of the log: the first that the frozen generation is not in */
         uint32_t frozen_pairs;   /* of the index when it was frozen */
         struct Quiet *quiet;     /* when partitions last got a part */
@@ -68,13 +74,19 @@ struct Store {
 };
 
 WallTime store_wall(const Store *s);
+/* Under the lock. */
+void store_count_quarantined(Store *s);
 MonoTime store_mono(const Store *s);
 int64_t store_wall_ms(const Store *s);
+/* Adds to one of the counters in s->stats; the lock must not be held. */
+void store_count(Store *s, uint64_t *counter, uint64_t n);
 void store_event(Store *s, StoreEventKind kind, bool good, const char *format, ...) PRINTF_LIKE(4, 5);
 
 /* write.c */
 void writer_init(Store *s);
 void writer_deinit(Store *s);
+/* 1 + index of the resolution for a metric; 0: none. */
+uint16_t store_resolution(const Store *s, Span metric);
 /* Looks at the free space, at most once a second unless `now`. */
 void store_watch_space(Store *s, bool now);
 
@@ -88,8 +100,19 @@ int keeper_merge(Store *s, bool all) MUST_USE;
 int keeper_rollup(Store *s) MUST_USE;
 int keeper_expire(Store *s) MUST_USE;
 int keeper_collect(Store *s) MUST_USE;
-/* Deletes the oldest parts of a tier until `more` bytes fit under its cap. -EFBIG when they cannot. */
-int keeper_make_room(Store *s, StoreTier tier, uint64_t more) MUST_USE;
+/* Deletes one partition of a tier that is over its cap, as when the log has grown or the cap was lowered. */
+int keeper_trim(Store *s) MUST_USE;
+/* Deletes the oldest partitions of a tier, of those that begin before an instant, until `more` bytes fit under its cap. -EFBIG when
+ * they cannot. */
+int keeper_make_room(Store *s, StoreTier tier, uint64_t more, int64_t before_ms) MUST_USE;
+/* What is being written and not named yet takes `need` bytes: makes room when that is more than *reserved. -EFBIG. */
+int keeper_hold(Store *s, StoreTier tier, uint64_t *reserved, uint64_t need) MUST_USE;
+/* Removes what failed work wrote: the files of parts with ids from `first` on that no manifest can name. */
+void keeper_abandon(Store *s, uint64_t first);
+/* Removes parts and temporary files that the manifest does not name. */
+int store_remove_leftovers(Store *s) MUST_USE;
+/* How far the rolled-up tiers are complete by what a manifest says. */
+int64_t rolled_up_to(const Manifest *m, StoreTier tier);
 /* Saves `next` as the manifest (taken over, also on failure), opens what is new and shows it to readers; `thaw` drops the frozen
  * generation in the same moment. Files of `before` that are not in it are removed after. */
 int keeper_commit(Store *s, Manifest *next, bool thaw) MUST_USE;
@@ -108,6 +131,8 @@ void manifest_drop(Manifest *m, uint64_t id);
 bool store_is_counter(Store *s, const uint8_t *run, size_t len);
 
 /* read.c */
+/* A view of what is in parts, and thereby sure to stay. */
+int view_open_parts(Store *s, StoreView **ret_view) MUST_USE;
 /* As store_list_floats for begin < t <= end of one's own, within the selection. */
 int list_floats_between(const StoreList *l, size_t i, RollupColumn column, int64_t begin_ms, int64_t end_ms, StoreSamples *x) MUST_USE;
 Store *view_store(StoreView *v);

@@ -37,11 +37,11 @@ void store_watch_space(Store *s, bool now) {
 }
 
 static int may_take(Store *s) {
+        if (s->options.read_only || wal_broken(s->wal))
+                return -EROFS;
         if (s->disk_full)
                 return -ENOSPC;
-        if (wal_broken(s->wal))
-                return -EROFS;
-        if (head_memory(&s->head) > s->options.memory * 2)
+        if (head_samples_memory(&s->head) > s->options.memory * 2)
                 return -ENOBUFS; /* the keeper cannot flush as fast as samples come, or not at all */
         return 0;
 }
@@ -85,21 +85,28 @@ static int begin(SeriesSink *sink, const char *source) {
 
 static void log_payload(Store *s, uint8_t type, Buf *payload) {
         Writer *w = &s->writer;
-        if (payload->len == 0 && !buf_error(payload))
-                return;
         WalBytes bytes = { payload->data, payload->len };
         uint64_t lsn = 0;
-        int r = buf_error(payload);
+        int r = w->error ? w->error : buf_error(payload);
+        if (r == 0 && payload->len == 0)
+                return;
         if (r == 0)
                 r = wal_append(s->wal, type, &bytes, 1, &lsn);
         if (r == 0)
                 w->lsn = lsn;
-        else if (w->error == 0)
+        else
                 w->error = r == -EIO ? -EROFS : r;
         buf_reset(payload);
 }
 
-/* Series before what refers to them. */
+static Buf *payload_of(Store *s, Buf *payload) {
+        if (payload->len == 0)
+                record_begin(payload, s->naming);
+        return payload;
+}
+
+/* Series before what refers to them. After an error nothing more of the request is logged: samples whose series was not declared
+ * would be taken for those of whichever series had the number before. */
 static void log_request(Store *s) {
         Writer *w = &s->writer;
         log_payload(s, RECORD_SERIES, &w->series);
@@ -119,6 +126,8 @@ static int end(SeriesSink *sink, uint64_t *ret_ticket) {
                 *ret_ticket = w->lsn;
         if (w->lsn)
                 s->appended = w->lsn;
+        if (r < 0)
+                s->head.epoch++; /* what was to be declared may not be in the log */
         if (s->head.urgent || generation_memory(s->head.current) > s->options.memory / 4)
                 s->want_flush = true;
         w->open = false;
@@ -133,7 +142,7 @@ static uint64_t durable(SeriesSink *sink) {
 
 /* ---- Series ---- */
 
-static uint16_t resolution_of(const Store *s, Span metric) {
+uint16_t store_resolution(const Store *s, Span metric) {
         char name[LABEL_NAME_MAX * 2];
         if (s->options.n_resolutions == 0 || metric.len >= sizeof name)
                 return 0;
@@ -148,11 +157,12 @@ static uint16_t resolution_of(const Store *s, Span metric) {
 static SampleFault make_series(Store *s, RunHash h, const uint8_t *run, size_t len, const Label *labels, size_t n, uint32_t *ret_ref) {
         QuotaLimits limits = { s->options.max_series_source, s->options.max_series_vm, s->options.new_series_source, s->options.new_series_vm };
         Pair *vm = NULL;
-        Span metric = { "", 0 };
+        Span metric = { "", 0 }, vm_value = { "", 0 };
         for (size_t i = 0; i < n; i++) {
-                if (span_is(labels[i].name, s->vm_label))
-                        vm = index_pair(s->head.index, labels[i].name, labels[i].value);
-                else if (span_is(labels[i].name, METRIC_NAME_LABEL))
+                if (span_is(labels[i].name, s->vm_label)) {
+                        vm_value = labels[i].value;
+                        vm = index_pair(s->head.index, labels[i].name, vm_value);
+                } else if (span_is(labels[i].name, METRIC_NAME_LABEL))
                         metric = labels[i].value;
         }
         SampleFault f = quota_take(&s->quotas, &limits, s->writer.source, vm, s->writer.now_ms);
@@ -160,12 +170,14 @@ static SampleFault make_series(Store *s, RunHash h, const uint8_t *run, size_t l
                 return f;
         int r = index_add(s->head.index, h, run, len, ret_ref);
         if (r < 0) {
-                s->quotas.sources[s->writer.source].active--;
+                quota_return(&s->quotas, s->writer.source, vm);
                 return r == -ENOSPC ? SAMPLE_SERIES_LIMIT : SAMPLE_NO_MEMORY;
         }
         HeadSeries *x = index_series(s->head.index, *ret_ref);
+        if (!vm && vm_value.len)
+                quota_first(index_pair(s->head.index, (Span){ s->vm_label, strlen(s->vm_label) }, vm_value), s->writer.now_ms);
         x->source = s->writer.source;
-        x->resolution = resolution_of(s, metric);
+        x->resolution = store_resolution(s, metric);
         x->seen = s->head.current->number;
         s->stats.series_created++;
         return SAMPLE_OK;
@@ -191,8 +203,10 @@ static SampleFault series(SeriesSink *sink, const uint8_t *run, size_t len, Seri
                         return refuse(s, f, 1);
         }
         HeadSeries *x = index_series(s->head.index, ref);
+        if (x->source != s->writer.source)
+                quota_adopt(&s->quotas, x, s->writer.source);
         if (x->epoch != s->head.epoch) {
-                record_put_series(&s->writer.series, ref, run, len);
+                record_put_series(payload_of(s, &s->writer.series), ref, run, len);
                 x->epoch = s->head.epoch;
         }
         s->writer.next_ref = ref + 1;
@@ -221,7 +235,7 @@ static double round_to(double resolution, double v) {
 static void log_floats(Store *s, SeriesRef ref, const int64_t *times, const double *values, size_t n) {
         Writer *w = &s->writer;
         if (n)
-                record_put_floats(&w->floats, &w->floats_ref, &w->floats_ms, ref, times, values, n);
+                record_put_floats(payload_of(s, &w->floats), &w->floats_ref, &w->floats_ms, ref, times, values, n);
 }
 
 /* How many from the first one on are within the bounds of time. */
@@ -291,7 +305,7 @@ static SampleFault histogram(SeriesSink *sink, SeriesRef ref, int64_t time, cons
                 f = head_histogram(&s->head, ref, time, bytes, n, s->options.out_of_order.ns / NS_PER_MS, &same);
         if (f != SAMPLE_OK)
                 return refuse(s, f, 1);
-        record_put_histogram(&s->writer.histograms, ref, time, bytes, n);
+        record_put_histogram(payload_of(s, &s->writer.histograms), ref, time, bytes, n);
         s->stats.samples++;
         s->stats.duplicates += same;
         if (s->writer.histograms.len > PAYLOAD_LONG)

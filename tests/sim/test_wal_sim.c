@@ -171,6 +171,9 @@ static void revive(World *w, uint64_t must) {
         for (uint64_t lsn = 1; lsn < LSN_LIMIT; lsn++)
                 if (lsn >= w->options.next_lsn || !w->present[lsn])
                         w->truth[lsn] = 0;
+        /* With nothing left of the log, the numbers begin again. */
+        if (w->least > w->options.next_lsn)
+                w->least = w->options.next_lsn;
         w->appended = w->report.last_lsn;
         r = wal_open(w->vfs, &w->options, &w->wal);
         CHECK(w, r == 0);
@@ -283,7 +286,7 @@ static void step(World *w) {
 static void random_lives(void **state) {
         (void)state;
         static World w;
-        uint64_t first = number_from("PARALLAX_SIM_FIRST", 0), n = number_from("PARALLAX_SIM_SEEDS", 3000);
+        uint64_t first = number_from("PARALLAX_SIM_FIRST", 0), n = number_from("PARALLAX_SIM_SEEDS", 1500);
         for (uint64_t seed = first; seed < first + n; seed++) {
                 begin_world(&w, seed);
                 if (getenv("DBG")) vfs_sim_record(w.sim, true);
@@ -319,7 +322,7 @@ static void every_boundary(void **state) {
         (void)state;
         static World w;
         uint64_t states = 0;
-        for (uint64_t seed = 0; seed < number_from("PARALLAX_SIM_SEEDS", 400) / 4; seed++) {
+        for (uint64_t seed = 0; seed < number_from("PARALLAX_SIM_SEEDS", 200) / 4; seed++) {
                 begin_world(&w, seed);
                 open_log(&w);
                 vfs_sim_watch(w.sim, look_at_states, &w);
@@ -445,6 +448,37 @@ static void every_allocation_fails(void **state) {
                         if (n > count)
                                 break;
                 }
+}
+
+/* After a failed sync nothing is left to be read that may not be on the disk. */
+static void failed_syncs_leave_nothing_to_believe(void **state) {
+        (void)state;
+        static World w;
+        for (uint64_t seed = 0; seed < 50; seed++) {
+                begin_world(&w, seed);
+                open_log(&w);
+                for (int i = 0; i < 3; i++) {
+                        assert_int_equal(append(&w), 0);
+                        assert_int_equal(wal_commit(w.wal, true), 0);
+                }
+                note_durable(&w);
+                assert_int_equal(append(&w), 0);
+                vfs_sim_fail(w.sim, SIM_SET(SIM_SYNC) | SIM_SET(SIM_CREATE), 1, true, -EIO);
+                assert_int_equal(wal_commit(w.wal, true), -EIO);
+                assert_true(wal_broken(w.wal));
+                assert_int_equal(append(&w), -EIO);
+                assert_int_equal(wal_commit(w.wal, true), -EIO);
+                uint32_t segment;
+                assert_int_equal(wal_rotate(w.wal, &segment), -EIO);
+                assert_false(vfs_sim_deceives(w.sim));
+                vfs_sim_fail(w.sim, 0, 0, false, 0);
+                vfs_sim_kill(w.sim);
+                close_log(&w);
+                revive(&w, w.durable);
+                assert_int_equal(w.report.torn_bytes, 0);
+                check_after_cut(&w);
+                end_world(&w);
+        }
 }
 
 /* ---- Every bit ---- */
@@ -609,6 +643,7 @@ int main(void) {
                 cmocka_unit_test(every_boundary),
                 cmocka_unit_test(every_operation_fails),
                 cmocka_unit_test(every_allocation_fails),
+                cmocka_unit_test(failed_syncs_leave_nothing_to_believe),
                 cmocka_unit_test(every_flip),
                 cmocka_unit_test(sectors_that_cannot_be_read),
                 cmocka_unit_test(syncs_hold_nobody_up),

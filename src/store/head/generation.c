@@ -330,7 +330,7 @@ Aside *generation_aside(Generation *g, uint32_t ref, uint32_t *aside) {
                 g->asides = asides;
                 g->asides_cap = cap;
         }
-        g->asides[g->n_asides] = (Aside){ .ref = ref };
+        g->asides[g->n_asides] = (Aside){ .ref = ref, .bytes = BUF_WITH_LIMIT(UINT32_MAX) }; /* the caller has limits of its own */
         g->aside_bytes += sizeof(Aside);
         *aside = ++g->n_asides;
         return &g->asides[*aside - 1];

@@ -6,6 +6,8 @@
 
 #define ASIDE_LONG 16384u /* from here on insertions become slow: flush */
 #define ASIDE_MAX 131072u
+#define ASIDE_BYTES_LONG ((size_t)8 << 20) /* of histograms */
+#define ASIDE_BYTES_MAX ((size_t)64 << 20)
 
 int head_init(Head *h, uint32_t max_series) {
         *h = (Head){ .max_series = max_series, .epoch = 1 };
@@ -19,8 +21,12 @@ void head_deinit(Head *h) {
         h->frozen = generation_unref(h->frozen);
 }
 
+size_t head_samples_memory(const Head *h) {
+        return generation_memory(h->current) + (h->frozen ? generation_memory(h->frozen) : 0);
+}
+
 size_t head_memory(const Head *h) {
-        return index_memory(h->index) + generation_memory(h->current) + (h->frozen ? generation_memory(h->frozen) : 0);
+        return index_memory(h->index) + head_samples_memory(h);
 }
 
 static void note(Head *h, HeadSeries *s, int64_t time) {
@@ -129,7 +135,7 @@ static SampleFault fault_of(AsideAnswer a, bool *ret_same) {
 
 static SampleFault put_aside(Head *h, uint32_t ref, HeadSeries *s, int64_t time, double value, bool *ret_same) {
         Aside *a = generation_aside(h->current, ref, &s->aside);
-        if (!a || a->n >= ASIDE_MAX)
+        if (!a || (a->n >= ASIDE_MAX && !h->replaying))
                 return SAMPLE_NO_MEMORY;
         h->urgent = h->urgent || a->n >= ASIDE_LONG;
         SampleFault f = fault_of(aside_float(h->current, a, time, value), ret_same);
@@ -158,19 +164,34 @@ SampleFault head_float(Head *h, uint32_t ref, int64_t time, double value, int64_
         return put_aside(h, ref, s, time, value, ret_same);
 }
 
+/* Whether the frozen generation has a histogram of that instant, and if so, whether it is this one. */
+static bool frozen_histogram(const Head *h, uint32_t ref, int64_t time, const uint8_t *bytes, size_t n, bool *ret_same) {
+        const Aside *a = h->frozen ? head_aside(h, h->frozen, ref) : NULL;
+        uint32_t at;
+        if (!a || !has_instant(a->histogram_times, a->n_histograms, time, &at))
+                return false;
+        uint32_t begin = a->histogram_offsets[at];
+        *ret_same = a->histogram_offsets[at + 1] - begin == n && memcmp(a->bytes.data + begin, bytes, n) == 0;
+        return true;
+}
+
 SampleFault head_histogram(Head *h, uint32_t ref, int64_t time, const uint8_t *bytes, size_t n, int64_t window_ms, bool *ret_same) {
         HeadSeries *s = index_series(h->index, ref);
         double other;
         *ret_same = false;
         if (time <= s->last_ms) {
-                if (standing(h, ref, s, time, &other) == STANDING_FLOAT)
+                Standing there = standing(h, ref, s, time, &other);
+                if (there == STANDING_FLOAT)
                         return SAMPLE_DUPLICATE;
-                if (too_old(s, time, window_ms))
+                if (there == STANDING_NOTHING && too_old(s, time, window_ms))
                         return SAMPLE_TOO_OLD;
+                if (there == STANDING_HISTOGRAM && frozen_histogram(h, ref, time, bytes, n, ret_same))
+                        return *ret_same ? SAMPLE_OK : SAMPLE_DUPLICATE;
         }
         Aside *a = generation_aside(h->current, ref, &s->aside);
-        if (!a || a->n_histograms >= ASIDE_MAX)
+        if (!a || ((a->n_histograms >= ASIDE_MAX || a->bytes.len + n > ASIDE_BYTES_MAX) && !h->replaying))
                 return SAMPLE_NO_MEMORY;
+        h->urgent = h->urgent || a->n_histograms >= ASIDE_LONG || a->bytes.len > ASIDE_BYTES_LONG;
         SampleFault f = fault_of(aside_histogram(h->current, a, time, bytes, n), ret_same);
         if (f == SAMPLE_OK && !*ret_same)
                 note(h, s, time);
@@ -268,6 +289,7 @@ int head_collect(Head *h, uint32_t since, uint32_t *ret_dropped) {
                 (void)index_free(next);
                 return r;
         }
+        index_take_churn(next, h->index);
         (void)index_free(h->index);
         h->index = next;
         for (uint32_t ref = 0; ref < index_count(next); ref++)

@@ -14,11 +14,14 @@ typedef struct Head {
         Generation *frozen; /* NULL: none */
         uint32_t epoch;     /* of the log: a series that was declared in another one must be declared again */
         bool urgent;        /* a list aside is so long that a flush should come soon */
+        bool replaying;     /* the log is being read: what was accepted once has no limits */
 } Head;
 
 int head_init(Head *h, uint32_t max_series) MUST_USE;
 void head_deinit(Head *h);
 size_t head_memory(const Head *h);
+/* Of the samples alone: what a flush gives back. */
+size_t head_samples_memory(const Head *h);
 
 /* As many of n samples as are newer than the newest of the series and than those before them: the usual case, quick. Returns how many
  * were added; fewer without memory too. */

@@ -359,6 +359,18 @@ Pair *index_pair(const HeadIndex *ix, Span name, Span value) {
         return pair == SERIES_NONE ? NULL : pair_at(ix, pair);
 }
 
+void index_take_churn(HeadIndex *ix, const HeadIndex *before) {
+        for (uint32_t i = 0; i < before->n_pairs; i++) {
+                const Pair *p = pair_at(before, i);
+                Span text = pair_span(before, i);
+                uint32_t own = p->churn ? find_pair(ix, hash_text(ix, text), text) : SERIES_NONE;
+                if (own == SERIES_NONE)
+                        continue;
+                pair_at(ix, own)->churn = p->churn;
+                pair_at(ix, own)->churn_hour = p->churn_hour;
+        }
+}
+
 /* ---- Adding ---- */
 
 static int page_reserve(HeadIndex *ix) {
@@ -420,8 +432,7 @@ int index_add(HeadIndex *ix, RunHash h, const uint8_t *run, size_t len, uint32_t
         *index_series(ix, ref) = (HeadSeries){ .hash = { h.half[0], h.half[1] }, .last_ms = INT64_MIN, .pairs = ix->list_at, .n_pairs = (uint8_t)n };
         memcpy(ix->lists[ix->list_at / LIST_PAGE] + ix->list_at % LIST_PAGE, pairs, n * sizeof *pairs);
         ix->list_at += (uint32_t)n;
-        for (size_t i = 0; i < n; i++)
-                {
+        for (size_t i = 0; i < n; i++) {
                 Pair *p = pair_at(ix, pairs[i]);
                 postings(p)[p->n++] = ref;
         }

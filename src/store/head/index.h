@@ -108,6 +108,9 @@ Pair *index_pair(const HeadIndex *ix, Span name, Span value);
 /* The pair of one series with that label name, NULL when it has none. */
 Pair *index_pair_of(const HeadIndex *ix, uint32_t ref, Span name);
 
+/* Gives the pairs of an index the counts of new series that they have in the one it takes the place of. */
+void index_take_churn(HeadIndex *ix, const HeadIndex *before);
+
 /* Appends the refs (uint32_t, ascending) of the series that all matchers hold for. -ENOMEM. */
 int index_select(const HeadIndex *ix, const Matcher *matchers, size_t n, Buf *ret_refs) MUST_USE;
 /* How many pairs there are. */

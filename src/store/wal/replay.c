@@ -351,6 +351,8 @@ static void take_header(Replay *r, const SegmentHeader *h) {
                 arrive(r, 0, h->first_lsn);
         else
                 close_place(r, r->expected);
+        if (h->first_lsn - 1 > r->report->last_lsn)
+                r->report->last_lsn = h->first_lsn - 1;
         claim(r, h->run_lsn, h->first_lsn - 1, true);
         if (h->first_lsn > 1)
                 claim(r, h->first_lsn - 1, h->first_lsn - 1, false);
@@ -393,18 +395,23 @@ static int read_segment(Replay *r, Segment *s) {
         return read_records(r, SEGMENT_HEADER);
 }
 
-/* After segment i: what it was to replace in those before it and does not have, since the process was killed while it wrote it. */
+static bool of_one_run(const Segment *a, const Segment *b) {
+        return a->good && b->good && a->header.run == b->header.run;
+}
+
+/* After segment i: what it was to replace in those before it and does not have, since the process was killed while it wrote it.
+ * (What a later process passed over was nothing to it, and its numbers were given again.) */
 static int read_rests(Replay *r, size_t i) {
-        uint64_t limit = r->segments[i].limit;
-        while (i > 0 && r->expected < limit) {
+        const Segment *last = &r->segments[i];
+        while (i > 0 && r->expected < last->limit) {
                 Segment *s = &r->segments[--i];
-                if (s->rest == 0)
+                if (s->rest == 0 || !of_one_run(s, last))
                         continue;
                 int error = open_window(r, s->number);
                 if (error < 0)
                         return is_unreadable(error) ? 0 : error;
                 r->segment = s;
-                s->limit = limit;
+                s->limit = last->limit;
                 set_claims(r, s);
                 error = read_records(r, s->rest);
                 if (error != 0)

@@ -15,9 +15,11 @@ enum {
         HEADER_NUMBER = 12,
         HEADER_STORE = 16,
         HEADER_FIRST = 32,
-        HEADER_RUN = 40,
-        HEADER_PREVIOUS = 48,
-        HEADER_CRC = 52,
+        HEADER_RUN_LSN = 40,
+        HEADER_RUN = 48,
+        HEADER_PREVIOUS = 52,
+        HEADER_RESERVED = 56,
+        HEADER_CRC = 60,
 
         RECORD_CRC = 0,
         RECORD_LENGTH = 4,
@@ -86,8 +88,10 @@ void segment_header_put(uint8_t out[SEGMENT_HEADER], const SegmentHeader *h) {
         STORE(uint32_t, out + HEADER_NUMBER, h->number);
         memcpy(out + HEADER_STORE, h->store.bytes, sizeof h->store.bytes);
         STORE(uint64_t, out + HEADER_FIRST, h->first_lsn);
-        STORE(uint64_t, out + HEADER_RUN, h->run_lsn);
+        STORE(uint64_t, out + HEADER_RUN_LSN, h->run_lsn);
+        STORE(uint32_t, out + HEADER_RUN, h->run);
         STORE(uint32_t, out + HEADER_PREVIOUS, h->previous);
+        STORE(uint32_t, out + HEADER_RESERVED, 0);
         STORE(uint32_t, out + HEADER_CRC, crc32c(0, out, HEADER_CRC));
 }
 
@@ -98,7 +102,8 @@ bool segment_header_get(const uint8_t in[SEGMENT_HEADER], SegmentHeader *ret_hea
                 .version = LOAD(uint32_t, in + HEADER_VERSION),
                 .number = LOAD(uint32_t, in + HEADER_NUMBER),
                 .first_lsn = LOAD(uint64_t, in + HEADER_FIRST),
-                .run_lsn = LOAD(uint64_t, in + HEADER_RUN),
+                .run_lsn = LOAD(uint64_t, in + HEADER_RUN_LSN),
+                .run = LOAD(uint32_t, in + HEADER_RUN),
                 .previous = LOAD(uint32_t, in + HEADER_PREVIOUS),
         };
         memcpy(h.store.bytes, in + HEADER_STORE, sizeof h.store.bytes);

@@ -6,7 +6,7 @@
 #include "store/vfs/vfs.h"
 
 #define WAL_VERSION 1
-#define SEGMENT_HEADER 56
+#define SEGMENT_HEADER 64
 #define RECORD_HEADER 32
 #define RECORD_ALIGN 8
 /* Numbers beyond these are nobody's: they would leave no room to count on. */
@@ -19,6 +19,7 @@ typedef struct SegmentHeader {
         Uuid store;
         uint64_t first_lsn; /* of the first record in it */
         uint64_t run_lsn;   /* the first one that the process which wrote it wrote */
+        uint32_t run;       /* number of the first segment that this process might make: no other one has the same */
         uint32_t previous;  /* number of the segment before it that has records; 0: none */
 } SegmentHeader;
 

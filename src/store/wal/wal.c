@@ -3,20 +3,23 @@
  * LAYOUT. A segment is a file "wal-NNNNNNNN" (decimal, at least eight digits): a header, then records, each at a multiple
  * of 8. Numbers are little endian; CRCs are CRC-32C.
  *
- *      segment header, 56 bytes                          record
+ *      segment header, 64 bytes                          record
  *      off size                                          off size
  *        0   8  magic "PLXwal\r\n"                         0   4  CRC of the bytes 4..32, begun with that of the store's uuid
  *        8   4  version of the format: 1                   4   4  length of the payload
  *       12   4  number of the segment, as in its name      8   8  LSN
  *       16  16  uuid of the store                         16   8  "durable": records up to this LSN were durable when
  *       32   8  "first": LSN of the first record                  this one was collected; less than the LSN
- *       40   8  "run": LSN of the first record that the   24   4  CRC of the payload
- *               process that wrote it wrote               28   1  type, its user's
- *       48   4  "previous": number of the segment         29   3  zero
- *               before that has records, or 0             32   n  payload, then zeros (not looked at) up to a multiple of 8
- *       52   4  CRC of the bytes 0..52
+ *       40   8  "run LSN": that of the first record       24   4  CRC of the payload
+ *               of the process that wrote it              28   1  type, its user's
+ *       48   4  "run": the process, by the number of      29   3  zero
+ *               the first segment that it might make      32   n  payload, then zeros (not looked at) up to a multiple of 8
+ *       52   4  "previous": number of the segment
+ *               before that has records, or 0
+ *       56   4  zero
+ *       60   4  CRC of the bytes 0..60
  *
- * Every later version keeps the first 16 bytes and the place of the CRC, so that it can be refused by name.
+ * Every later version keeps the first 16 bytes, the size and the place of the CRC, so that it can be refused by name.
  *
  * VALIDITY. A header is valid by its CRC, a record's header by its own, a payload by the one in a valid header. So a damaged
  * payload costs one record, since the length is still to be trusted; a damaged header costs what is up to the next valid
@@ -41,11 +44,11 @@
  *
  * REPLAY (replay.c) delivers each LSN once, ascending: of each segment, in the order of their numbers, the records below the
  * least "first" of all later segments (by (3), what is not below was replaced; where a header is damaged, the first valid
- * record speaks for it), and after a segment that replaced others, what it does not have of theirs: the process was killed while
- * it wrote it. Which LSNs are missing follows from (1) and "first". Bytes that are no valid record are either a torn tail or
+ * record speaks for it), and after a segment that replaced others of the same run, what it does not have of theirs: the process was
+ * killed while it wrote it. Which LSNs are missing follows from (1) and "first". Bytes that are no valid record are either a torn tail or
  * damage:
  *   - missing LSNs are *lost* when something says that they were there: the "durable" of a later record (for LSNs from
- *     "run" on: a process can only speak for itself), or the "first" of a later segment (all below of the same run by (2), and
+ *     "run LSN" on: a process can only speak for itself), or the "first" of a later segment (all below of the same run by (2), and
  *     the one before it of the run before, which was the last that it found). Where a replay begins nothing is expected yet;
  *     there, a segment that is missing or has nothing valid matters when the "previous" of the first good one is not below it;
  *   - all other bytes are *torn*: a write that a crash interrupted, or that a failed segment kept. Nobody was told that
@@ -309,6 +312,7 @@ static int begin_segment(Wal *w) {
                 .store = w->options.store,
                 .first_lsn = w->unwritten->first_lsn,
                 .run_lsn = w->options.next_lsn,
+                .run = w->options.next_segment,
                 .previous = w->previous,
         };
         uint8_t bytes[SEGMENT_HEADER];

@@ -180,7 +180,7 @@ static int time_column(PartWriter *w, const int64_t *times, uint32_t n, uint32_t
         if (r != 0)
                 return r < 0 ? r : 0;
         uint64_t at = part_output_at(&w->out);
-        time_column_encode(times, n, &w->out.pending);
+        time_column_encode(times, n, w->effort, &w->out.pending);
         part_output_seal(&w->out, at, layout_seed(w->header_crc, SEED_TIMES, *ret_number));
         if (buf_error(&w->out.pending))
                 return buf_error(&w->out.pending);

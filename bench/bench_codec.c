@@ -207,28 +207,40 @@ static void add(Result *sum, const Result *r) {
 }
 
 /* Encodes and decodes a series in columns of n. */
-static void run_series(const double *values, unsigned n, CodecEffort effort, Result *sum) {
+static Result run_once(const double *values, unsigned n, CodecEffort effort, Buf *b) {
         static double back[DAY];
         static size_t at[DAY / 5 + 1];
-        CLEANUP(buf_deinit) Buf b = BUF_NULL;
-        if (!buf_reserve(&b, 1 << 20))
-                abort();
+        buf_reset(b);
         double t0 = now_ns();
         unsigned columns = 0;
         for (unsigned i = 0; i < DAY; i += n) {
-                values_encode(values + i, n, effort, &b);
-                at[++columns] = b.len;
+                values_encode(values + i, n, effort, b);
+                at[++columns] = b->len;
         }
         double t1 = now_ns();
         int e = 0;
         for (unsigned i = 0; i < columns; i++)
-                e |= values_decode((uint8_t *)b.data + at[i], at[i + 1] - at[i], n, back + i * n);
+                e |= values_decode((uint8_t *)b->data + at[i], at[i + 1] - at[i], n, back + i * n);
         double t2 = now_ns();
-        if (e || buf_error(&b) || memcmp(back, values, sizeof back) != 0) {
+        if (e || buf_error(b) || memcmp(back, values, sizeof back) != 0) {
                 (void)fprintf(stderr, "bench_codec: a column did not come back\n");
                 abort();
         }
-        add(sum, &(Result){ (double)b.len, t1 - t0, t2 - t1, DAY, 0 });
+        return (Result){ (double)b->len, t1 - t0, t2 - t1, DAY, 0 };
+}
+
+/* The best of some times: the others shared the processor with something. */
+static void run_series(const double *values, unsigned n, CodecEffort effort, Result *sum) {
+        CLEANUP(buf_deinit) Buf b = BUF_NULL;
+        if (!buf_reserve(&b, 1 << 20))
+                abort();
+        Result best = run_once(values, n, effort, &b);
+        for (unsigned i = 0; i < 4; i++) {
+                Result r = run_once(values, n, effort, &b);
+                best.encode_ns = fmin(best.encode_ns, r.encode_ns);
+                best.decode_ns = fmin(best.decode_ns, r.decode_ns);
+        }
+        add(sum, &best);
 }
 
 static void print(const char *name, const Result *r, double of) {

@@ -240,6 +240,26 @@ static void any_bits_come_back(void **state) {
         (void)trip(v, N);
 }
 
+static void sums_of_decimals_pay_for_their_errors_only(void **state) {
+        (void)state;
+        static double v[N];
+        uint64_t s = 9;
+        for (uint32_t i = 0; i < N; i++) {
+                v[i] = 0;
+                for (unsigned k = 0; k < 30; k++)
+                        v[i] += (double)(next_random(&s) % 40) / 100;
+        }
+        /* A sum scatters by 63 hundredths: 8 bits; the errors of adding by one or two places. */
+        assert_true(trip(v, N) < N * 11 / 8);
+        v[1] = NAN;
+        v[2000] = -1e300;
+        v[2001] = 1e-300;
+        assert_true(trip(v, N) < N * 11 / 8 + 60);
+        for (uint32_t i = 0; i < 20; i++)
+                v[i] = i % 5 ? 0.1 + 0.2 + i : i;
+        assert_true(trip(v, 20) < 60);
+}
+
 static void floats_lose_their_empty_bits(void **state) {
         (void)state;
         static double v[N];
@@ -366,6 +386,7 @@ int main(void) {
                 cmocka_unit_test(resets_and_bursts_stay_where_they_are),
                 cmocka_unit_test(idle_stretches_cost_next_to_nothing),
                 cmocka_unit_test(any_bits_come_back),
+                cmocka_unit_test(sums_of_decimals_pay_for_their_errors_only),
                 cmocka_unit_test(floats_lose_their_empty_bits),
                 cmocka_unit_test(increase_beside_last_is_nearly_free),
                 cmocka_unit_test(a_base_of_no_use_does_no_harm),

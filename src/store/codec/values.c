@@ -7,7 +7,7 @@
  *
  * Layout of a value column.
  *
- *   1 byte      bits 0-2 kind, bit 3 specials follow (CONSTANT, DECIMAL, SCALED), bits 4-7 e (0 in RAW and BITS)
+ *   1 byte      bits 0-2 kind, bit 3 specials follow (CONSTANT, DECIMAL, SCALED), bits 4-7 e (0 in RAW and in BITS without bit 3)
  *   specials    see below
  *   then by kind, where "number" is varint of zigzag:
  *     0 CONSTANT  number m: all values are m / 10^e
@@ -16,15 +16,20 @@
  *     3 DECIMAL   number m, ints x: value i is (m + x[i]) / 10^e
  *     4 SCALED    varint g, number m, ints x: value i is (m + g * x[i]) / 10^e
  *     5 BITS      1 byte s < 64, 8 bytes o, ints x: value i has the place o + (x[i] << s)
+ *     5 with bit 3: CORRECTED  number m, number c, varint bytes of x, ints x, ints y: value i has the place that
+ *                 (m + x[i]) / 10^e has, plus c + y[i]
  *
  * m and x are modulo 2^64 and signed when they are made a double. The place of a double is its bits as a signed number,
  * with all bits but the sign inverted when it is negative: ascending places are ascending doubles, and every
  * pattern, NaN too, has one.
  *
+ * CORRECTED is for sums of decimal numbers, which miss the decimal number that they should be by a few units in the last place.
+ *
  * Specials are values that m / 10^e does not give: runs of neighbours, in which the numbers below mean nothing.
  *
  *   varint      runs, at least 1
- *   1 byte      0: all are staleness markers, 1: all have the bits of the 8 bytes that follow, 2: 8 bytes for each follow the runs
+ *   1 byte      0: all are staleness markers, 1: all have the bits of the 8 bytes that follow, 2: 8 bytes for each
+ *               follow the runs
  *   8 bytes     if 1
  *   each run    varint values between the run before it (or the beginning) and this one, varint its length - 1
  *   8 bytes     for each special, if 2
@@ -33,7 +38,8 @@
  * 3 of the first byte is set, of the difference base[i] - base[i - 1] (0 for i = 0):
  *
  *     6 NEAR      number m, ints x: value i is (p[i] + m + x[i]) / 10^e; p is made of whole numbers: base * 10^e, to the nearest
- *     7 NEAR_BITS 8 bytes o, ints x: value i has the place of p[i] + o + x[i], modulo 2^64; p is made of doubles; the place of NaN is 0
+ *     7 NEAR_BITS 8 bytes o, ints x: value i has the place that p[i] has, plus o + x[i]; p is made of doubles, and the
+ *                 place of NaN is taken for 0
  *
  * Reader. Head, specials (checked whole: they lie within the column, ascending), the groups of the ints that the wanted
  * range meets, scaling, specials put in place. The column must end with the bytes.
@@ -51,7 +57,7 @@
 #include <assert.h>
 
 enum { KIND_CONSTANT, KIND_RAW, KIND_LINEAR, KIND_DECIMAL, KIND_SCALED, KIND_BITS, KIND_NEAR, KIND_NEAR_BITS };
-enum { HEAD_KIND = 7, HEAD_SPECIALS = 8, HEAD_DIFFERENCE = 8, HEAD_DIGITS = 4 };
+enum { HEAD_KIND = 7, HEAD_SPECIALS = 8, HEAD_DIFFERENCE = 8, HEAD_CORRECTED = 8, HEAD_DIGITS = 4 };
 enum { SPECIALS_STALE, SPECIALS_SAME, SPECIALS_OWN };
 
 #define STALE_BITS 0x7ff0000000000002u
@@ -91,10 +97,14 @@ typedef struct Survey {
         uint64_t inverse;     /* odd * inverse = 1 modulo 2^64 */
 } Survey;
 
+static bool fits(double v, double power) {
+        return decimal_fits(v, power, decimal_round(v, power));
+}
+
 /* Fewest digits from `from` on with which v fits, or DECIMAL_MAX + 1. */
 static unsigned digits_of(double v, unsigned from) {
         for (unsigned e = from; e <= DECIMAL_MAX; e++)
-                if (decimal_fits(v, POWERS_OF_TEN[e], decimal_round(v, POWERS_OF_TEN[e])))
+                if (fits(v, POWERS_OF_TEN[e]))
                         return e;
         return DECIMAL_MAX + 1;
 }
@@ -272,7 +282,7 @@ static void bridge(const Source *s, uint32_t first, uint32_t count, int64_t *x) 
         int64_t before = s->last;
         for (uint32_t i = 0; i < count;) {
                 uint32_t next = i;
-                while (next < count && !decimal_fits(s->values[first + next], s->power, decimal_round(s->values[first + next], s->power)))
+                while (next < count && !fits(s->values[first + next], s->power))
                         next++;
                 int64_t step = next < count ? (int64_t)((uint64_t)x[next] - (uint64_t)before) / (int64_t)(next - i + 1) : 0;
                 for (; i < next; i++)
@@ -315,7 +325,7 @@ static void put_runs(Buf *out, const double *values, uint32_t n, double power, b
         uint32_t after = 0; /* the last run */
         for (uint32_t i = 0; i < n;) {
                 uint32_t run = 0;
-                while (i + run < n && !decimal_fits(values[i + run], power, decimal_round(values[i + run], power)))
+                while (i + run < n && !fits(values[i + run], power))
                         run++;
                 if (run == 0) {
                         i++;
@@ -379,6 +389,42 @@ static void put_places(Buf *out, const double *values, uint32_t n, CodecEffort e
         ints_encode(fill_places, &source, n, effort, out);
 }
 
+/* ---- Sums of decimal numbers ---- */
+
+/* By how many places v misses the decimal number that it is near to. */
+static uint64_t correction(double v, double power) {
+        return place(double_bits(v)) - place(double_bits((double)decimal_round(v, power) / power));
+}
+
+/* Digits with which some values are within a few places of a decimal number, or DECIMAL_MAX + 1. With at most half of
+ * the digits that a double has, this is hardly chance. */
+static unsigned guess_near_digits(const double *values, uint32_t n) {
+        unsigned digits = 0, max = 8;
+        for (uint32_t i = 0; i < 8 && digits <= max; i++) {
+                double v = values[(uint64_t)i * (n - 1) / 7];
+                while (digits <= max && zigzag((int64_t)correction(v, POWERS_OF_TEN[digits])) > 256)
+                        digits++;
+        }
+        return digits <= max ? digits : DECIMAL_MAX + 1;
+}
+
+static void fill_corrections(void *context, uint32_t first, uint32_t count, int64_t *out) {
+        Source *s = context;
+        for (uint32_t i = 0; i < count; i++)
+                out[i] = (int64_t)(correction(s->values[first + i], s->power) - s->m0);
+}
+
+static void put_corrected(Buf *out, const double *values, uint32_t n, unsigned digits, CodecEffort effort) {
+        double power = POWERS_OF_TEN[digits];
+        Source source = { .values = values, .power = power, .m0 = (uint64_t)decimal_round(values[0], power), .inverse = 1 };
+        Source corrections = { .values = values, .power = power, .m0 = correction(values[0], power) };
+        put_head(out, KIND_BITS, HEAD_CORRECTED, digits);
+        put_varint(out, zigzag((int64_t)source.m0));
+        put_varint(out, zigzag((int64_t)corrections.m0));
+        ints_encode_sized(fill_decimal, &source, n, effort, out);
+        ints_encode(fill_corrections, &corrections, n, effort, out);
+}
+
 static bool all_same_bits(const double *values, uint32_t n) {
         return memcmp(values, values + 1, (n - 1) * sizeof *values) == 0;
 }
@@ -397,12 +443,24 @@ static void put_same(Buf *out, double v) {
 void values_encode(const double *values, uint32_t n, CodecEffort effort, Buf *out) {
         assert(n >= 1 && n <= CODEC_MAX);
         Survey s;
-        if (all_same_bits(values, n))
+        if (all_same_bits(values, n)) {
                 put_same(out, values[0]);
-        else if (survey(&s, values, n))
+                return;
+        }
+        size_t from = out->len;
+        bool decimal = survey(&s, values, n);
+        if (decimal)
                 put_decimal(out, &s, values, n, effort);
         else
                 put_places(out, values, n, effort);
+        /* Many digits, or many exceptions to few: perhaps it is sums. */
+        bool odd = !decimal || s.digits > 9 || (!s.same && s.specials > 2);
+        unsigned digits = odd && n > 2 ? guess_near_digits(values, n) : DECIMAL_MAX + 1;
+        if (digits > DECIMAL_MAX)
+                return;
+        size_t second = out->len;
+        put_corrected(out, values, n, digits, effort);
+        ints_keep_shorter(out, from, second);
 }
 
 /* ---- Reading ---- */
@@ -420,7 +478,9 @@ typedef struct Column {
         uint64_t g, m, step;
         unsigned shift;
         Specials specials;
-        const uint8_t *ints; /* to the end */
+        const uint8_t *ints, *ints_end;
+        const uint8_t *corrections; /* to the end, or NULL */
+        uint64_t c;                 /* the first of them */
 } Column;
 
 static bool get_word(const uint8_t **at, const uint8_t *end, uint64_t *ret) {
@@ -488,6 +548,17 @@ static void put_in_place(const Specials *s, uint32_t n, uint32_t first, uint32_t
         }
 }
 
+static bool get_corrected(const uint8_t *at, const uint8_t *end, Column *c) {
+        uint64_t len;
+        if (!get_number(&at, end, &c->m) || !get_number(&at, end, &c->c) || !varint_get(&at, end, &len))
+                return false;
+        if (len > (uint64_t)(end - at))
+                return false;
+        c->ints = at;
+        c->ints_end = c->corrections = at + len;
+        return true;
+}
+
 /* Whether what the head says is there, and that nothing follows where nothing may. */
 static bool get_body(const uint8_t *at, const uint8_t *end, Column *c) {
         switch (c->kind) {
@@ -499,6 +570,8 @@ static bool get_body(const uint8_t *at, const uint8_t *end, Column *c) {
                         return false;
                 break;
         case KIND_BITS:
+                if (c->flag)
+                        return get_corrected(at, end, c);
                 if (at == end || *at > 63)
                         return false;
                 c->shift = *at++;
@@ -509,6 +582,7 @@ static bool get_body(const uint8_t *at, const uint8_t *end, Column *c) {
         if (word ? !get_word(&at, end, &c->m) : !get_number(&at, end, &c->m))
                 return false;
         c->ints = at;
+        c->ints_end = end;
         return true;
 }
 
@@ -520,30 +594,47 @@ static int get_column(const uint8_t *bytes, size_t len, uint32_t n, Column *c) {
         *c = (Column){ .kind = head & HEAD_KIND, .digits = head >> HEAD_DIGITS, .flag = head & HEAD_SPECIALS, .g = 1 };
         bool may_have = c->kind == KIND_CONSTANT || c->kind == KIND_DECIMAL || c->kind == KIND_SCALED;
         bool near = c->kind == KIND_NEAR || c->kind == KIND_NEAR_BITS;
-        if (c->flag && !may_have && !near)
+        if (c->flag && !may_have && !near && c->kind != KIND_BITS)
                 return -EBADMSG;
-        if (c->digits && (c->kind == KIND_RAW || c->kind == KIND_BITS || c->kind == KIND_NEAR_BITS))
+        if (c->digits && (c->kind == KIND_RAW || (c->kind == KIND_BITS && !c->flag) || c->kind == KIND_NEAR_BITS))
                 return -EBADMSG;
         if (c->flag && may_have && !get_specials(&at, end, n, &c->specials))
                 return -EBADMSG;
         return get_body(at, end, c) ? 0 : -EBADMSG;
 }
 
-static void scale(const Column *c, const int64_t *x, uint32_t count, double *values) {
-        double power = POWERS_OF_TEN[c->digits];
+/* The doubles of m + x[i], when all are below 2^51: additions then do what a conversion does, and several at once.
+ * Otherwise false, with nothing of use in values. */
+static bool convert_near(uint64_t m, const int64_t *x, uint32_t count, double *values) {
+        uint64_t magic = double_bits(DECIMAL_MAGIC), half = (uint64_t)1 << 51, beyond = 0;
+        for (uint32_t i = 0; i < count; i++) {
+                uint64_t sum = m + (uint64_t)x[i];
+                beyond |= sum + half;
+                values[i] = bits_double(sum + magic) - DECIMAL_MAGIC;
+        }
+        return beyond >> 52 == 0;
+}
+
+static void convert(const Column *c, int64_t *x, uint32_t count, double *values) {
         uint64_t m = c->m, g = c->g;
-        if (c->kind == KIND_BITS) {
+        if (g != 1)
                 for (uint32_t i = 0; i < count; i++)
-                        values[i] = bits_double(place(m + ((uint64_t)x[i] << c->shift)));
+                        x[i] = (int64_t)(g * (uint64_t)x[i]);
+        if (convert_near(m, x, count, values))
+                return;
+        for (uint32_t i = 0; i < count; i++)
+                values[i] = (double)(int64_t)(m + (uint64_t)x[i]);
+}
+
+/* Changes x. */
+static void scale(const Column *c, int64_t *x, uint32_t count, double *values) {
+        double power = POWERS_OF_TEN[c->digits];
+        if (c->kind == KIND_BITS && !c->corrections) {
+                for (uint32_t i = 0; i < count; i++)
+                        values[i] = bits_double(place(c->m + ((uint64_t)x[i] << c->shift)));
                 return;
         }
-        if (g == 1)
-                for (uint32_t i = 0; i < count; i++)
-                        values[i] = (double)(int64_t)(m + (uint64_t)x[i]);
-        else
-                for (uint32_t i = 0; i < count; i++)
-                        values[i] = (double)(int64_t)(m + g * (uint64_t)x[i]);
-        /* Apart from the conversions, so that two or four are divided at once. */
+        convert(c, x, count, values);
         if (c->digits)
                 for (uint32_t i = 0; i < count; i++)
                         values[i] /= power;
@@ -561,16 +652,21 @@ static void make_simple(const Column *c, uint32_t first, uint32_t count, double 
                         values[i] = v;
 }
 
-/* Groups of the ints that [first, first + count) meets. */
-static int make_groups(const Column *c, const uint8_t *end, uint32_t n, uint32_t first, uint32_t count, double *values) {
-        IntsReader r;
-        int e = ints_open(&r, c->ints, (size_t)(end - c->ints), n);
+/* Opens ints at the group of a value. */
+static int open_at(IntsReader *r, const uint8_t *bytes, const uint8_t *end, uint32_t n, uint32_t first) {
+        int e = ints_open(r, bytes, (size_t)(end - bytes), n);
         for (uint32_t i = first / INTS_GROUP; e == 0 && i > 0; i--)
-                e = ints_skip(&r);
-        uint32_t skip = first % INTS_GROUP;
+                e = ints_skip(r);
+        return e;
+}
+
+/* Values of [first, first + count), from the groups of ints that it meets. */
+static int make_groups(const Column *c, uint32_t n, uint32_t first, uint32_t count, double *values) {
+        IntsReader r;
+        int64_t x[INTS_GROUP];
+        uint32_t skip = first % INTS_GROUP, got;
+        int e = open_at(&r, c->ints, c->ints_end, n, first);
         while (e == 0 && count > 0) {
-                int64_t x[INTS_GROUP];
-                uint32_t got;
                 e = ints_next(&r, x, &got);
                 if (e < 0)
                         break;
@@ -578,6 +674,22 @@ static int make_groups(const Column *c, const uint8_t *end, uint32_t n, uint32_t
                 scale(c, x + skip, take, values);
                 values += take;
                 count -= take;
+                skip = 0;
+        }
+        return e;
+}
+
+static int correct_groups(const Column *c, const uint8_t *end, uint32_t n, uint32_t first, uint32_t count, double *values) {
+        IntsReader r;
+        int64_t x[INTS_GROUP];
+        uint32_t skip = first % INTS_GROUP, got;
+        int e = open_at(&r, c->corrections, end, n, first);
+        while (e == 0 && count > 0) {
+                e = ints_next(&r, x, &got);
+                if (e < 0)
+                        break;
+                for (; skip < got && count > 0; skip++, count--, values++)
+                        *values = bits_double(place(place(double_bits(*values)) + c->c + (uint64_t)x[skip]));
                 skip = 0;
         }
         return e;
@@ -594,7 +706,9 @@ int values_decode_range(const uint8_t *bytes, size_t len, uint32_t n, uint32_t f
         if (!c.ints)
                 make_simple(&c, first, count, ret_values);
         else
-                e = make_groups(&c, bytes + len, n, first, count, ret_values);
+                e = make_groups(&c, n, first, count, ret_values);
+        if (e == 0 && c.corrections)
+                e = correct_groups(&c, bytes + len, n, first, count, ret_values);
         if (e == 0 && c.specials.runs)
                 put_in_place(&c.specials, n, first, count, ret_values);
         return e;
@@ -635,16 +749,6 @@ static void fill_near_places(void *context, uint32_t first, uint32_t count, int6
                                    predict_place(s->base, first + i, s->difference) - s->m0);
 }
 
-/* Two encodings lie in `out` at `from` and at `second`: keeps the shorter one. */
-static void keep_shorter(Buf *out, size_t from, size_t second) {
-        if (buf_error(out))
-                return;
-        size_t len = second - from, len2 = out->len - second;
-        if (len2 < len)
-                memmove(out->data + from, out->data + second, len2);
-        out->len = from + (len2 < len ? len2 : len);
-}
-
 static void put_near(Source *s, unsigned digits, uint32_t n, CodecEffort effort, Buf *out) {
         s->power = POWERS_OF_TEN[digits];
         put_head(out, KIND_NEAR, s->difference ? HEAD_DIFFERENCE : 0, digits);
@@ -672,11 +776,11 @@ void values_encode_beside(const double *values, const double *base, uint32_t n, 
                 size_t second = out->len;
                 if (decimal) {
                         put_near(&s, survey_of.digits, n, effort, out);
-                        keep_shorter(out, from, second);
+                        ints_keep_shorter(out, from, second);
                         second = out->len;
                 }
                 put_near_places(&s, n, effort, out);
-                keep_shorter(out, from, second);
+                ints_keep_shorter(out, from, second);
         }
 }
 

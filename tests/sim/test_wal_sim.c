@@ -40,11 +40,22 @@ typedef struct World {
         uint64_t failed_syncs; /* of the lives before this one */
 } World;
 
-#define CHECK(w, condition)                                                                               \
-        do {                                                                                              \
-                if (!(condition))                                                                         \
-                        fail_msg("seed %" PRIu64 ": %s (line %d)", (w)->seed, #condition, __LINE__);      \
+/* With the story of a single seed (PARALLAX_SIM_SEEDS=1), so that it can be read what happened. */
+#define FAIL(w, format, ...)                                                              \
+        do {                                                                              \
+                print_error("%s", vfs_sim_log((w)->sim));                                 \
+                fail_msg("seed %" PRIu64 ": " format, (w)->seed, __VA_ARGS__);            \
         } while (0)
+#define CHECK(w, condition)                                              \
+        do {                                                             \
+                if (!(condition))                                        \
+                        FAIL(w, "%s (line %d)", #condition, __LINE__);   \
+        } while (0)
+
+static uint64_t number_from(const char *name, uint64_t otherwise) {
+        const char *text = getenv(name);
+        return text ? strtoull(text, NULL, 10) : otherwise;
+}
 
 /* A record's bytes follow from its id: most are small. */
 static size_t payload(uint32_t id, uint8_t bytes[static PAYLOAD_MAX]) {
@@ -75,7 +86,6 @@ static int append(World *w) {
 static int see_record(void *context, uint64_t lsn, uint8_t type, const uint8_t *bytes, size_t n) {
         World *w = context;
         uint8_t wanted[PAYLOAD_MAX];
-        if (getenv("DBG") && !(lsn > w->seen && lsn <= w->appended)) fprintf(stderr, "%s\nlsn %lu seen %lu appended %lu first %u least %lu\n", vfs_sim_log(w->sim), lsn, w->seen, w->appended, w->first, w->least);
         CHECK(w, lsn > w->seen && lsn <= w->appended);
         uint32_t id = w->truth[lsn];
         CHECK(w, id != 0);
@@ -95,18 +105,13 @@ static int replay(World *w, Vfs *vfs) {
 /* All from `least` to `last` are there. */
 static void check_present(World *w, uint64_t last) {
         for (uint64_t lsn = w->least; lsn <= last; lsn++)
-                if (w->truth[lsn] && !w->present[lsn] && getenv("DBG"))
-                        fprintf(stderr, "%s\nfirst %u report last %lu torn %lu\n", vfs_sim_log(w->sim), w->first, w->report.last_lsn, w->report.torn_bytes), fflush(stderr);
-        for (uint64_t lsn = w->least; lsn <= last; lsn++)
                 if (w->truth[lsn] && !w->present[lsn])
-                        fail_msg("seed %" PRIu64 ": record %" PRIu64 " of %" PRIu64 " is lost", w->seed, lsn, last);
+                        FAIL(w, "record %" PRIu64 " of %" PRIu64 " is lost", lsn, last);
 }
 
 static void check_no_damage(World *w) {
-        if (w->report.damaged && getenv("DBG"))
-                fprintf(stderr, "%s\nreport last %lu torn %lu\n", vfs_sim_log(w->sim), w->report.last_lsn, w->report.torn_bytes);
         if (w->report.damaged)
-                fail_msg("seed %" PRIu64 ": a crash was taken for damage: %s", w->seed, w->report.damage);
+                FAIL(w, "a crash was taken for damage: %s", w->report.damage);
 }
 
 static void note_durable(World *w) {
@@ -129,6 +134,7 @@ static void close_log(World *w) {
 
 static void begin_world(World *w, uint64_t seed) {
         *w = (World){ .seed = seed, .random = seed ^ 0x5eed, .sim = vfs_sim_new(seed), .next_id = 1, .least = 1, .first = 1 };
+        vfs_sim_record(w->sim, number_from("PARALLAX_SIM_SEEDS", 0) == 1);
         w->options = (WalOptions){
                 .store = STORE,
                 .segment_bytes = 1000 + sim_below(&w->random, 20000),
@@ -159,6 +165,9 @@ static void revive(World *w, uint64_t must) {
         for (uint64_t lsn = 1; lsn < LSN_LIMIT; lsn++)
                 if (lsn >= w->options.next_lsn || !w->present[lsn])
                         w->truth[lsn] = 0;
+        /* With nothing left of the log, the numbers begin again. */
+        if (w->least > w->options.next_lsn)
+                w->least = w->options.next_lsn;
         w->appended = w->report.last_lsn;
         r = wal_open(w->vfs, &w->options, &w->wal);
         CHECK(w, r == 0);
@@ -268,18 +277,12 @@ static void step(World *w) {
                 die(w);
 }
 
-static uint64_t number_from(const char *name, uint64_t otherwise) {
-        const char *text = getenv(name);
-        return text ? strtoull(text, NULL, 10) : otherwise;
-}
-
 static void random_lives(void **state) {
         (void)state;
         static World w;
         uint64_t first = number_from("PARALLAX_SIM_FIRST", 0), n = number_from("PARALLAX_SIM_SEEDS", 3000);
         for (uint64_t seed = first; seed < first + n; seed++) {
                 begin_world(&w, seed);
-                if (getenv("DBG")) vfs_sim_record(w.sim, true);
                 open_log(&w);
                 for (int i = 0; i < 120; i++)
                         step(&w);
@@ -366,7 +369,6 @@ static void check_after_cut(World *w) {
 static void run_with_fault(World *w, uint64_t n, bool for_ever, int error) {
         begin_world(w, n);
         open_log(w);
-        if (getenv("DBG")) vfs_sim_record(w->sim, true);
         vfs_sim_fail(w->sim, SIM_ALL, n, for_ever, error);
         bool good = script(w);
         CHECK(w, for_ever || good);
@@ -438,6 +440,37 @@ static void every_allocation_fails(void **state) {
                         if (n > count)
                                 break;
                 }
+}
+
+/* After a failed sync nothing is left to be read that may not be on the disk. */
+static void failed_syncs_leave_nothing_to_believe(void **state) {
+        (void)state;
+        static World w;
+        for (uint64_t seed = 0; seed < 50; seed++) {
+                begin_world(&w, seed);
+                open_log(&w);
+                for (int i = 0; i < 3; i++) {
+                        assert_int_equal(append(&w), 0);
+                        assert_int_equal(wal_commit(w.wal, true), 0);
+                }
+                note_durable(&w);
+                assert_int_equal(append(&w), 0);
+                vfs_sim_fail(w.sim, SIM_SET(SIM_SYNC) | SIM_SET(SIM_CREATE), 1, true, -EIO);
+                assert_int_equal(wal_commit(w.wal, true), -EIO);
+                assert_true(wal_broken(w.wal));
+                assert_int_equal(append(&w), -EIO);
+                assert_int_equal(wal_commit(w.wal, true), -EIO);
+                uint32_t segment;
+                assert_int_equal(wal_rotate(w.wal, &segment), -EIO);
+                assert_false(vfs_sim_deceives(w.sim));
+                vfs_sim_fail(w.sim, 0, 0, false, 0);
+                vfs_sim_kill(w.sim);
+                close_log(&w);
+                revive(&w, w.durable);
+                assert_int_equal(w.report.torn_bytes, 0);
+                check_after_cut(&w);
+                end_world(&w);
+        }
 }
 
 /* ---- Every bit ---- */
@@ -602,6 +635,7 @@ int main(void) {
                 cmocka_unit_test(every_boundary),
                 cmocka_unit_test(every_operation_fails),
                 cmocka_unit_test(every_allocation_fails),
+                cmocka_unit_test(failed_syncs_leave_nothing_to_believe),
                 cmocka_unit_test(every_flip),
                 cmocka_unit_test(sectors_that_cannot_be_read),
                 cmocka_unit_test(syncs_hold_nobody_up),

@@ -382,6 +382,32 @@ static void goes_on_after_a_torn_tail(void **state) {
         assert_int_equal(x->report.last_lsn, 8);
 }
 
+/* A new segment whose records were torn before the first sync: its header alone says which numbers were given. */
+static void numbers_are_not_given_twice(void **state) {
+        Fixture *x = *state;
+        WalOptions o = options();
+        assert_int_equal(wal_open(x->vfs, &o, &x->wal), 0);
+        for (int i = 0; i < 5; i++)
+                assert_int_equal(append(x), 0);
+        uint32_t segment = 0;
+        assert_int_equal(wal_rotate(x->wal, &segment), 0);
+        assert_int_equal(wal_remove_before(x->wal, segment), 0);
+        assert_int_equal(append(x), 0);
+        x->wal = wal_close(x->wal);
+        char path[128];
+        segment_path(x, segment, path);
+        assert_int_equal(truncate(path, SEGMENT_HEADER), 0);
+        x->appended = 5;
+        assert_replays(x, segment, 6);
+        assert_int_equal(x->report.last_lsn, 5);
+        o.next_segment = x->report.last_segment + 1;
+        o.next_lsn = x->report.last_lsn + 1;
+        assert_int_equal(wal_open(x->vfs, &o, &x->wal), 0);
+        assert_int_equal(append(x), 0);
+        x->wal = wal_close(x->wal);
+        assert_replays(x, segment, 6);
+}
+
 /* ---- Threads ---- */
 
 typedef struct Committer {
@@ -437,6 +463,7 @@ int main(void) {
                 WITH(names_the_place_of_damage),
                 WITH(a_torn_tail_is_no_damage),
                 WITH(goes_on_after_a_torn_tail),
+                WITH(numbers_are_not_given_twice),
                 WITH(appends_while_committing),
         };
         return cmocka_run_group_tests_name("store: the log", tests, NULL, NULL);

@@ -41,8 +41,9 @@
  *
  * REPLAY (replay.c) delivers each LSN once, ascending: of each segment, in the order of their numbers, the records below the
  * least "first" of all later segments (by (3), what is not below was replaced; where a header is damaged, the first valid
- * record speaks for it). Which LSNs are missing follows from (1) and "first". Bytes that are no valid record are either a
- * torn tail or damage:
+ * record speaks for it), and after a segment that replaced others, what it does not have of theirs: the process was killed while
+ * it wrote it. Which LSNs are missing follows from (1) and "first". Bytes that are no valid record are either a torn tail or
+ * damage:
  *   - missing LSNs are *lost* when something says that they were there: the "durable" of a later record (for LSNs from
  *     "run" on: a process can only speak for itself), or the "first" of a later segment (all below of the same run by (2), and
  *     the one before it of the run before, which was the last that it found). Where a replay begins nothing is expected yet;
@@ -55,8 +56,8 @@
  * CRASH ARGUMENT. Let record x be durable by (4): its bytes are in a file whose name is durable. The file is afterwards appended
  * to, truncated to no less than its durable size (3), or removed by wal_remove_before(), when x is in a part. So after any
  * crash its bytes are there, and its header is found: the bytes before it in the file are durable too, and valid. It is
- * skipped only when a later segment has a "first" of at most x; by (2), x would then be in a later segment, contradiction
- * unless it is there too, which by (3) happens only while x is not durable. Nothing is invented: what is delivered is valid by two
+ * passed over only when a later segment has a "first" of at most x, and then read when that one does not have it; by (2) and (3) that
+ * happens only to records that are not durable there. Nothing is invented: what is delivered is valid by two
  * CRCs, of this store, and LSNs are used twice only for equal bytes (3) or for bytes that replay found invalid before.
  *
  * MEMORY AND LOCKS. wal_append() fills chunks under `lock`. wal_commit() moves all chunks to `flight` under `lock`, which is
@@ -591,6 +592,8 @@ static void wal_free(Wal **wal) {
 int wal_open(Vfs *vfs, const WalOptions *o, Wal **ret_wal) {
         assert(o->next_segment > 0 && o->next_lsn > 0);
         assert(o->pending_bytes >= 4096 && o->pending_bytes <= INT32_MAX && o->segment_bytes > 0);
+        if (o->next_lsn > LSN_MAX / 2)
+                return -EOVERFLOW;
         CLEANUP(wal_free) Wal *w = calloc(1, sizeof *w);
         if (!w)
                 return -ENOMEM;

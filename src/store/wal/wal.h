@@ -34,7 +34,8 @@ typedef struct WalStats {
 } WalStats;
 
 /* Syncs the segments that are there, since what was replayed from them may not have reached the disk yet: everything up to
- * next_lsn is durable from then on. -EEXIST when there is one at or above next_segment. Borrows the disk. */
+ * next_lsn is durable from then on. -EEXIST when there is one at or above next_segment,
+ * -EOVERFLOW when no number is left. Borrows the disk. */
 int wal_open(Vfs *vfs, const WalOptions *o, Wal **ret_wal) MUST_USE;
 /* Commits what is pending, if that works. */
 Wal *wal_close(Wal *w);
@@ -69,7 +70,7 @@ void wal_stats(const Wal *w, WalStats *ret_stats); /* any thread */
 
 typedef struct WalReport {
         uint64_t records, bytes;
-        uint64_t last_lsn;       /* of the last good record */
+        uint64_t last_lsn;       /* of the last good record, or of one that a segment says was before it */
         uint32_t last_segment;   /* highest number that exists; 0: none */
         uint64_t torn_bytes;     /* not written to their end, and nothing says that they ever were acknowledged */
         uint64_t damaged;        /* places inside the log that were skipped: data was lost there */

@@ -115,7 +115,7 @@
  * Validity. What a checksum does not cover is checked where it is read; a reader never reads outside of the section and asks for
  * memory in proportion to the file only:
  *   P1  sections tile the file; pages tile their sections; columns tile theirs
- *   P2  pair numbers of a series ascend and are below the number of pairs
+ *   P2  a series has a label; its pair numbers ascend and are below the number of pairs
  *   P3  ordinals of a list ascend and are below the number of series; no list is empty
  *   P4  values of a name ascend; names ascend; no value is empty or longer than LABEL_VALUE_MAX
  *   P5  instants of a column strictly ascend from its min_ms to its max_ms; chunks of a series ascend and do not overlap

@@ -31,7 +31,7 @@ static int open_series_page(SeriesWalk *w, uint32_t page) {
 
 static int take_all_labels(SeriesWalk *w) {
         uint64_t n, v;
-        if (!get(w, &n) || n > LABELS_MAX)
+        if (!get(w, &n) || n == 0 || n > LABELS_MAX)
                 return -EBADMSG;
         uint64_t id = 0;
         for (unsigned i = 0; i < n; i++) {

@@ -8,6 +8,7 @@ seconds=${FUZZ_SECONDS:-600}
         -Dc_args=-fsanitize=fuzzer-no-link -Dcpp_args=-fsanitize=fuzzer-no-link >/dev/null # or it is blind to the libraries
 ninja -C build/fuzz >/dev/null
 failed=0
+export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 for program in build/fuzz/fuzz_*; do
         [ -f "$program" ] && [ -x "$program" ] || continue
         name=${program##*/fuzz_}

@@ -23,6 +23,7 @@ static const struct {
 } VERBS[] = {
         { "ls", verb_ls },
         { "show", verb_show },
+        { "import", verb_import },
         { "doctor", verb_doctor },
         { "completion", verb_completion },
         { "version", verb_version },

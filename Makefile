@@ -5,6 +5,8 @@
 #   make run      the same without the lab: what this host really has         (root)
 #   make test     every test that fits in 20 minutes                          (root)
 #   make bench    cost and size beside the peers, on 200 domains              (root)
+#   make bench-store  the store beside Prometheus and VictoriaMetrics (an hour; BENCH=--quick: two minutes)
+#   make crash    2,500 kills of the store under load (an hour; CRASH='--cycles 100 --recovery 25')
 #   make fuzz     every fuzz target for FUZZ_SECONDS (600)
 #   make soak     the long tests: stuck guest for 2 min, churn of 200 domains (root)
 #   make docs     the generated references in docs/reference/
@@ -13,7 +15,7 @@
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 600
 
-.PHONY: all deps demo run test bench fuzz soak docs install clean
+.PHONY: all deps demo run test bench bench-store crash fuzz soak docs install clean
 all: build/build.ninja
 	@ninja -C build
 
@@ -40,6 +42,13 @@ test:
 bench: all
 	@scripts/install.sh run lab test
 	@bench/run.sh
+
+bench-store: all
+	@scripts/install.sh test
+	@python3 bench/store.py $(BENCH)
+
+crash: all
+	@python3 tests/crash/kill.py $(CRASH)
 
 fuzz:
 	@scripts/install.sh build test

@@ -75,8 +75,8 @@ static void make_load(State state, uint64_t *s, double *load) {
 }
 
 static void make_cpu(const double *load, uint64_t *s, double unit, double *out) {
-        double ns = floor(uniform(s) * 1e15), share = 0.02 + uniform(s) * uniform(s) * 0.9, scatter = 0.02 + 0.08 * uniform(s);
-        bool sparse = uniform(s) < 0.3; /* steal, wait: mostly nothing on an idle machine */
+        double ns = floor(uniform(s) * 1e15), share = 0.002 + 0.5 * pow(uniform(s), 5), scatter = 0.02 + 0.08 * uniform(s);
+        bool sparse = uniform(s) < 0.35; /* steal, wait: mostly nothing on an idle machine */
         for (unsigned i = 0; i < DAY; i++) {
                 double mean = load[i] * share * 1e10;
                 double step = fmax(0, mean * (1 + scatter * 3 * normal(s)));
@@ -90,7 +90,7 @@ static void make_cpu(const double *load, uint64_t *s, double unit, double *out) 
 static void make_bytes(const double *load, uint64_t *s, double *out) {
         double sum = floor(uniform(s) * 1e12), unit = uniform(s) < 0.5 ? 512 : 1, share = uniform(s) * uniform(s);
         for (unsigned i = 0; i < DAY; i++) {
-                double ops = poisson(s, load[i] * 200 * share);
+                double ops = poisson(s, load[i] * 1000 * share);
                 double mean = unit == 512 ? 16 : 600;
                 sum += ops > 0 ? unit * floor(fmax(0, ops * mean + sqrt(ops) * mean * normal(s)) + 1) : 0;
                 out[i] = sum;
@@ -98,7 +98,7 @@ static void make_bytes(const double *load, uint64_t *s, double *out) {
 }
 
 static void make_events(const double *load, uint64_t *s, double *out) {
-        double sum = floor(uniform(s) * 1e7), rate = exp(uniform(s) * 9 - 2);
+        double sum = floor(uniform(s) * 1e7), rate = exp(uniform(s) * 11 - 0.5);
         for (unsigned i = 0; i < DAY; i++)
                 out[i] = sum += poisson(s, load[i] * rate);
         if (uniform(s) < 0.05)
@@ -109,21 +109,21 @@ static void make_events(const double *load, uint64_t *s, double *out) {
 static void make_kib(const double *load, uint64_t *s, double *out) {
         double kib = floor(uniform(s) * 4e6) + 1e5, unit = uniform(s) < 0.5 ? 4 : 1;
         for (unsigned i = 0; i < DAY; i++) {
-                if (uniform(s) < load[i] * 2)
+                if (uniform(s) < load[i] * 4)
                         kib = fabs(kib + floor(unit * normal(s) * 40) * unit);
                 out[i] = kib * 1024;
         }
 }
 
 static void make_decimals(const double *load, uint64_t *s, double unit, double *out) {
-        double scatter = 0.02 + 0.05 * uniform(s);
+        double scatter = 0.02 + 0.15 * uniform(s);
         for (unsigned i = 0; i < DAY; i++)
                 out[i] = floor(fmax(0, load[i] * (1 + scatter * normal(s))) * unit) / unit;
 }
 
 static void make_full(const double *load, uint64_t *s, double *out) {
         for (unsigned i = 0; i < DAY; i++)
-                out[i] = load[i] * (1 + 0.1 * normal(s)) / 3;
+                out[i] = (0.02 + load[i]) * (1 + 0.3 * normal(s)) / 3;
 }
 
 static void make_series(Class class, const double *load, uint64_t *s, double *out) {
@@ -207,28 +207,40 @@ static void add(Result *sum, const Result *r) {
 }
 
 /* Encodes and decodes a series in columns of n. */
-static void run_series(const double *values, unsigned n, CodecEffort effort, Result *sum) {
+static Result run_once(const double *values, unsigned n, CodecEffort effort, Buf *b) {
         static double back[DAY];
         static size_t at[DAY / 5 + 1];
-        CLEANUP(buf_deinit) Buf b = BUF_NULL;
-        if (!buf_reserve(&b, 1 << 20))
-                abort();
+        buf_reset(b);
         double t0 = now_ns();
         unsigned columns = 0;
         for (unsigned i = 0; i < DAY; i += n) {
-                values_encode(values + i, n, effort, &b);
-                at[++columns] = b.len;
+                values_encode(values + i, n, effort, b);
+                at[++columns] = b->len;
         }
         double t1 = now_ns();
         int e = 0;
         for (unsigned i = 0; i < columns; i++)
-                e |= values_decode((uint8_t *)b.data + at[i], at[i + 1] - at[i], n, back + i * n);
+                e |= values_decode((uint8_t *)b->data + at[i], at[i + 1] - at[i], n, back + i * n);
         double t2 = now_ns();
-        if (e || buf_error(&b) || memcmp(back, values, sizeof back) != 0) {
+        if (e || buf_error(b) || memcmp(back, values, sizeof back) != 0) {
                 (void)fprintf(stderr, "bench_codec: a column did not come back\n");
                 abort();
         }
-        add(sum, &(Result){ (double)b.len, t1 - t0, t2 - t1, DAY, 0 });
+        return (Result){ (double)b->len, t1 - t0, t2 - t1, DAY, 0 };
+}
+
+/* The best of some times: the others shared the processor with something. */
+static void run_series(const double *values, unsigned n, CodecEffort effort, Result *sum) {
+        CLEANUP(buf_deinit) Buf b = BUF_NULL;
+        if (!buf_reserve(&b, 1 << 20))
+                abort();
+        Result best = run_once(values, n, effort, &b);
+        for (unsigned i = 0; i < 4; i++) {
+                Result r = run_once(values, n, effort, &b);
+                best.encode_ns = fmin(best.encode_ns, r.encode_ns);
+                best.decode_ns = fmin(best.decode_ns, r.decode_ns);
+        }
+        add(sum, &best);
 }
 
 static void print(const char *name, const Result *r, double of) {

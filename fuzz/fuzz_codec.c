@@ -60,8 +60,9 @@ static void trip_times(const int64_t *steps, uint32_t n) {
         static int64_t times[SAMPLES_MAX], back[SAMPLES_MAX];
         uint32_t m = 0;
         for (uint32_t i = 0; i < n; i++) {
-                int64_t t = i % 2 || m == 0 ? steps[i] : times[m - 1] + (steps[i] & 0xffff);
-                if (m == 0 || t > times[m - 1])
+                int64_t t = steps[i];
+                bool fits = i % 2 || m == 0 || !__builtin_add_overflow(times[m - 1], steps[i] & 0xffff, &t);
+                if (fits && (m == 0 || t > times[m - 1]))
                         times[m++] = t;
         }
         CLEANUP(buf_deinit) Buf b = BUF_NULL;

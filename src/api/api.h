@@ -32,9 +32,11 @@ typedef struct ApiContext {
         AckQueue *acks;
         RemoteWrite *remote_write;
         TextImport *import;
-        /* /api/v1/status/tsdb; without a store it is answered with 404. The calls are store_stats() and store_top(). */
-        Store *store;
-        void (*store_stats)(Store *s, StoreStats *ret_stats);
+        Store *store;             /* for /api/v1/status/tsdb and /api/v1/parallax/store; NULL: 404 */
+        /* Runs fn(store, job) elsewhere and then done(job, its result) here; -EBUSY while another one is under way. */
+        int (*run_job)(void *context, int (*fn)(Store *s, void *job), void (*done)(void *job, int result), void *job);
+        void *run_job_context;
+        void (*store_stats)(Store *s, StoreStats *ret_stats); /* store_stats(), store_top(), or a test's */
         size_t (*store_top)(Store *s, StoreTopKind kind, StoreTop *ret_top, size_t most);
 } ApiContext;
 

@@ -36,3 +36,6 @@ void api_metrics(ApiContext *c, const HttpRequest *request, const char *rest, Ht
 void api_write(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response);
 void api_import(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response);
 void api_tsdb(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response);
+void api_store(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response);
+void api_export(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response);
+void api_store_job(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response);

@@ -25,6 +25,9 @@ static const Route ROUTES[] = {
         { "/api/v1/status/tsdb", false, true, api_tsdb, "the store's head, as Prometheus describes its own; ?limit=10" },
         { "/api/v1/write", false, true, api_write, "POST: Prometheus remote write 1.0 and 2.0", REMOTE_WRITE_BODY_MAX },
         { "/api/v1/parallax/import", false, true, api_import, "POST: Prometheus text or OpenMetrics", TEXT_IMPORT_MAX },
+        { "/api/v1/parallax/store", false, true, api_store, "what the store consists of" },
+        { "/api/v1/parallax/export", false, true, api_export, "samples as text; ?match0=label=value&begin=MS&end=MS&tier=raw|5m|1h" },
+        { "/api/v1/parallax/store/", true, true, api_store_job, "POST: snapshot?path= | delete?match0= | rollup | verify | compact", 4096 },
         { "/-/healthy", false, true, healthy, "200 while parallaxd answers" },
         { "/-/ready", false, true, ready, "200 when the sensor is connected, or none is wanted" },
         { "/", false, true, index_page, "this page" },
@@ -62,13 +65,16 @@ static bool serves_everything(const ApiContext *c, const HttpRequest *request) {
         return request->local && (!c->metrics || strcmp(c->metrics, "all") == 0);
 }
 
+static bool route_matches(const Route *r, const char *path) {
+        size_t n = strlen(r->path);
+        return r->prefix ? strncmp(path, r->path, n) == 0 && path[n] : strcmp(path, r->path) == 0;
+}
+
 static const Route *find_route(const ApiContext *c, const HttpRequest *request, const char **ret_rest) {
         for (size_t i = 0; i < ARRAY_LEN(ROUTES); i++) {
                 const Route *r = &ROUTES[i];
-                size_t n = strlen(r->path);
-                bool match = r->prefix ? strncmp(request->path, r->path, n) == 0 && request->path[n] : strcmp(request->path, r->path) == 0;
-                if (match && (!r->local || serves_everything(c, request))) {
-                        *ret_rest = request->path + n;
+                if (route_matches(r, request->path) && (!r->local || serves_everything(c, request))) {
+                        *ret_rest = request->path + strlen(r->path);
                         return r;
                 }
         }
@@ -81,7 +87,7 @@ static bool is_post(const HttpRequest *request) {
 
 size_t api_body_limit(const HttpRequest *request) {
         for (size_t i = 0; i < ARRAY_LEN(ROUTES); i++)
-                if (ROUTES[i].body_max && strcmp(request->path, ROUTES[i].path) == 0)
+                if (ROUTES[i].body_max && route_matches(&ROUTES[i], request->path))
                         return request->local ? ROUTES[i].body_max : 0;
         return 0;
 }

@@ -7,15 +7,15 @@ static const struct {
         const char *name;
         int64_t ns;
 } UNITS[] = {
-        { "d", 86400 * NS_PER_SEC }, { "h", 3600 * NS_PER_SEC }, { "m", 60 * NS_PER_SEC },
-        { "s", NS_PER_SEC },         { "ms", NS_PER_MS },
+        { "y", 365 * 86400 * NS_PER_SEC }, { "d", 86400 * NS_PER_SEC }, { "h", 3600 * NS_PER_SEC },
+        { "m", 60 * NS_PER_SEC },          { "s", NS_PER_SEC },         { "ms", NS_PER_MS },
 };
 
 /* The index of the unit that is next, or -1; "ms" before "m". */
 static int take_unit(Scan *s) {
         if (scan_literal(s, "ms"))
-                return 4;
-        for (int i = 0; i < 4; i++)
+                return 5;
+        for (int i = 0; i < 5; i++)
                 if (scan_literal(s, UNITS[i].name))
                         return i;
         return -1;

@@ -23,6 +23,7 @@ int verb_ls(const Cli *cli, int argc, char **argv);
 int verb_show(const Cli *cli, int argc, char **argv);
 int verb_import(const Cli *cli, int argc, char **argv);
 int verb_doctor(const Cli *cli, int argc, char **argv);
+int verb_store(const Cli *cli, int argc, char **argv);
 int verb_completion(const Cli *cli, int argc, char **argv);
 /* After getopt's own complaint. */
 static inline int cli_usage(void) {
@@ -44,6 +45,10 @@ void source_get(const Cli *cli, const char *path, Answer *ret_answer);
 void source_get_named(const Cli *cli, const char *path, const char *name, Answer *ret_answer);
 /* A client of whoever answers, of those whom source_get() would ask. 0 or a negative errno; `where` names the last that was tried. */
 int source_connect(const Cli *cli, Duration timeout, HttpClient **ret_client, char where[160]);
+/* The same for a body that is no JSON: as it is, in ret_body; a->json is set when it is one. */
+void source_get_raw(const Cli *cli, const char *path, Answer *ret_answer, Buf *ret_body);
+/* Posts nothing and waits for the answer, however long the work takes. */
+void source_post(const Cli *cli, const char *path, Answer *ret_answer);
 /* Says on standard error what went wrong; false when nothing did. */
 bool answer_complain(const Answer *a, const char *name);
 

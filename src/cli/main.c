@@ -25,6 +25,7 @@ static const struct {
         { "show", verb_show },
         { "import", verb_import },
         { "doctor", verb_doctor },
+        { "store", verb_store },
         { "completion", verb_completion },
         { "version", verb_version },
         { "help", verb_help },

@@ -18,15 +18,26 @@ void answer_deinit(Answer *a) {
         a->json = NULL;
 }
 
-static void ask(const char *address, const char *path, Answer *a) {
+/* A question: GET, or POST with nothing in it. The answer's body is kept where somebody wants it as it is. */
+typedef struct Question {
+        const char *path;
+        bool post;
+        Duration timeout;
+        Buf *raw; /* NULL: JSON is enough */
+} Question;
+
+static void ask(const char *address, const Question *q, Answer *a) {
         CLEANUP(client_freep) HttpClient *client = NULL;
-        CLEANUP(buf_deinit) Buf body = BUF_WITH_LIMIT(ANSWER_LIMIT);
+        CLEANUP(buf_deinit) Buf own = BUF_WITH_LIMIT(ANSWER_LIMIT);
+        Buf *body = q->raw ? q->raw : &own;
         (void)snprintf(a->where, sizeof a->where, "%s", address);
-        a->error = http_client_new(address, SECONDS(15), &client);
-        if (a->error == 0)
-                a->error = http_client_get(client, path, &body, &a->status);
-        if (a->error == 0)
-                a->json = json_loadb(body.data ? body.data : "", body.len, 0, NULL);
+        a->error = http_client_new(address, q->timeout, &client);
+        if (a->error == 0 && q->post)
+                a->error = http_client_post(client, q->path, "text/plain", "", 0, body, &a->status);
+        else if (a->error == 0)
+                a->error = http_client_get(client, q->path, body, &a->status);
+        if (a->error == 0 && (!q->raw || a->status != 200))
+                a->json = json_loadb(body->data ? body->data : "", body->len, 0, NULL);
 }
 
 static bool is_default(const Cli *cli) {
@@ -61,23 +72,35 @@ int source_connect(const Cli *cli, Duration timeout, HttpClient **ret_client, ch
         return r < 0 && is_default(cli) && try_address(CLI_URL, timeout, ret_client, other) == 0 ? 0 : r;
 }
 
-void source_get(const Cli *cli, const char *path, Answer *ret_answer) {
+static void source_ask(const Cli *cli, const Question *q, Answer *ret_answer) {
         char socket[512];
         Answer tcp = { 0 };
         if (cli->url) {
-                ask(cli->url, path, ret_answer);
+                ask(cli->url, q, ret_answer);
                 return;
         }
         socket_of(cli, socket);
-        ask(socket, path, ret_answer);
+        ask(socket, q, ret_answer);
         if (ret_answer->error == 0 || !is_default(cli))
                 return;
         /* A user who may not use the socket may use the loopback listener, if there is one. */
-        ask(CLI_URL, path, &tcp);
-        if (tcp.error == 0 && tcp.json)
+        ask(CLI_URL, q, &tcp);
+        if (tcp.error == 0 && (tcp.json || q->raw))
                 *ret_answer = tcp;
         else
                 answer_deinit(&tcp);
+}
+
+void source_get(const Cli *cli, const char *path, Answer *ret_answer) {
+        source_ask(cli, &(Question){ .path = path, .timeout = SECONDS(15) }, ret_answer);
+}
+
+void source_get_raw(const Cli *cli, const char *path, Answer *ret_answer, Buf *ret_body) {
+        source_ask(cli, &(Question){ .path = path, .timeout = SECONDS(120), .raw = ret_body }, ret_answer);
+}
+
+void source_post(const Cli *cli, const char *path, Answer *ret_answer) {
+        source_ask(cli, &(Question){ .path = path, .timeout = SECONDS(3600), .post = true }, ret_answer);
 }
 
 static void put_encoded(Buf *out, const char *s) {

@@ -5,7 +5,12 @@
 #include "daemon/documents.h"
 #include "daemon/options.h"
 #include "daemon/sensor_link.h"
+#include "daemon/store_host.h"
 #include "export/self_stats.h"
+#include "ingest/ack_queue.h"
+#include "ingest/local.h"
+#include "ingest/remote_write.h"
+#include "ingest/text.h"
 #include "net/http_server.h"
 #include "rt/settings.h"
 
@@ -27,8 +32,13 @@ typedef struct Daemon {
         Loop *loop;
         Latest latest;
         Documents documents;
-        SensorLink *sensor;
+        LocalIngest local; /* between the sensor's frames, the table and the store */
+        SensorLink *sensor; /* NULL with --no-collect */
         LoopTimer *forget; /* runs while there is no sensor: then values are too old to keep */
+        StoreHost *store;   /* NULL: no history */
+        AckQueue *acks;
+        RemoteWrite *remote_write;
+        TextImport *import;
         Front **fronts;
         size_t n_fronts;
         Front *socket; /* RUNTIME_DIR/api.sock */
@@ -45,6 +55,11 @@ int intake_open(Daemon *d) MUST_USE;
 void intake_close(Daemon *d);
 /* Decides every domain's tier anew. */
 void intake_apply_policies(Daemon *d);
+
+/* history.c: the store, and who waits for it. */
+int history_open(Daemon *d) MUST_USE;
+void history_close(Daemon *d);
+void history_collect_self(Daemon *d);
 
 /* serve.c: the listeners. */
 int serve_open(Daemon *d) MUST_USE;

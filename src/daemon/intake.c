@@ -13,7 +13,8 @@ static void send_tier(Daemon *d, LatestEntity *e) {
         Tier tier = policy_tier(d->settings, e->name, attachment_domain(e));
         if (a)
                 a->tier = tier;
-        sensor_link_send_tier(d->sensor, e->key, (uint16_t)tier);
+        if (d->sensor)
+                sensor_link_send_tier(d->sensor, e->key, (uint16_t)tier);
 }
 
 void intake_apply_policies(Daemon *d) {
@@ -30,7 +31,8 @@ static void on_entity(void *context, LatestEntity *e) {
 }
 
 static void on_gone(void *context, LatestEntity *e) {
-        (void)context;
+        Daemon *d = context;
+        local_ingest_gone(&d->local, e);
         e->attachment = attachment_free(e->attachment);
 }
 
@@ -80,8 +82,11 @@ int intake_open(Daemon *d) {
         d->latest.on_entity = on_entity;
         d->latest.context = d;
         documents_init(&d->documents, &d->latest);
+        int r = local_ingest_init(&d->local, &d->latest, NULL, d->host_name);
+        if (r < 0 || d->options.no_collect)
+                return r;
         (void)snprintf(path, sizeof path, "%s/sensor.sock", s->runtime_dir);
-        int r = sensor_link_open(d->loop, path, &d->latest.sink, &LINK_OPS, d, &d->sensor);
+        r = sensor_link_open(d->loop, path, &d->local.sink, &LINK_OPS, d, &d->sensor);
         if (r < 0)
                 LOG(LOG_ERROR, "listen.failed", LOG_S("address", path), LOG_E("error", r));
         return r;
@@ -91,5 +96,6 @@ void intake_close(Daemon *d) {
         d->sensor = sensor_link_close(d->sensor);
         d->forget = loop_timer_stop(d->forget);
         latest_deinit(&d->latest);
+        local_ingest_deinit(&d->local);
         documents_deinit(&d->documents);
 }

@@ -92,6 +92,8 @@ static int start(Daemon *d) {
         if (r == 0)
                 r = privileges_drop(d);
         if (r == 0)
+                r = history_open(d); /* its files are from outside, its threads are under the filter */
+        if (r == 0)
                 r = notify_watchdog(d->loop, &d->watchdog);
         return r;
 }
@@ -101,6 +103,7 @@ static void stop(Daemon *d) {
         serve_close(d);
         if (d->sensor || d->latest.max_entities)
                 intake_close(d);
+        history_close(d);
         signals_close(d);
         d->loop = loop_free(d->loop);
         d->settings = settings_free(d->settings);

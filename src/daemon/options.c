@@ -1,11 +1,15 @@
 #include "daemon/options.h"
 
+#include "base/duration.h"
+
 #include <getopt.h>
 #include <string.h>
 
 #define DEFAULT_CONFIG "/etc/parallax/parallax.yaml"
 
-enum { OPT_CHECK_CONFIG = 256, OPT_RUNTIME_DIR, OPT_LOG_LEVEL, OPT_NO_SECCOMP };
+enum { OPT_CHECK_CONFIG = 256, OPT_RUNTIME_DIR, OPT_LOG_LEVEL, OPT_NO_SECCOMP, OPT_NO_COLLECT, OPT_DATA_DIR, OPT_ACK, OPT_OUT_OF_ORDER, OPT_RETENTION_RAW };
+
+#define WINDOW_MAX (100 * INT64_C(365) * 86400 * NS_PER_SEC)
 
 static const struct option LONG[] = {
         { "config", required_argument, NULL, 'c' },
@@ -14,6 +18,11 @@ static const struct option LONG[] = {
         { "runtime-dir", required_argument, NULL, OPT_RUNTIME_DIR },
         { "log-level", required_argument, NULL, OPT_LOG_LEVEL },
         { "no-seccomp", no_argument, NULL, OPT_NO_SECCOMP },
+        { "no-collect", no_argument, NULL, OPT_NO_COLLECT },
+        { "data-dir", required_argument, NULL, OPT_DATA_DIR },
+        { "ack", required_argument, NULL, OPT_ACK },
+        { "out-of-order-window", required_argument, NULL, OPT_OUT_OF_ORDER },
+        { "retention-raw", required_argument, NULL, OPT_RETENTION_RAW },
         { "version", no_argument, NULL, 'V' },
         { "help", no_argument, NULL, 'h' },
         { 0 },
@@ -21,7 +30,7 @@ static const struct option LONG[] = {
 
 void daemon_help(FILE *out) {
         fputs("Usage: parallaxd [OPTION]...\n"
-              "Keeps the latest values of this host's virtual machines and containers and serves them over HTTP.\n\n"
+              "Keeps the values of this host's virtual machines and containers, and their history, and serves them over HTTP.\n\n"
               "  -c, --config FILE        read FILE instead of " DEFAULT_CONFIG "\n"
               "      --check-config       say what is wrong with the file and exit: 0 nothing, 1 something\n"
               "  -l, --listen ADDRESS[=METRICS]\n"
@@ -29,6 +38,14 @@ void daemon_help(FILE *out) {
               "                           METRICS: all, libvirt, node, container or self\n"
               "      --runtime-dir DIR    directory of sensor.sock and api.sock\n"
               "      --log-level LEVEL    error, warn, notice, info or debug\n"
+              "      --no-collect         the store and its API alone: wait for no sensor\n"
+              "      --data-dir DIR       directory of the history, instead of the file's\n"
+              "      --ack synced|interval\n"
+              "                           acknowledge a write when it is synced, or when it is written\n"
+              "      --out-of-order-window DURATION\n"
+              "                           how far behind the newest of its series a sample may come: 0s to 100y\n"
+              "      --retention-raw DURATION\n"
+              "                           how long every sample is kept: 1d to 100y\n"
               "      --no-seccomp         do not filter system calls (for debuggers and sanitizers)\n"
               "  -V, --version            print the version and exit\n"
               "  -h, --help               print this help and exit\n\n"
@@ -57,6 +74,32 @@ static bool level_known(const char *level) {
         return false;
 }
 
+static DaemonVerb take_duration(DaemonOptions *o, const char *what, int64_t least, Duration *ret_duration) {
+        int64_t ns;
+        if (duration_parse(optarg, &ns) < 0 || ns < least || ns > WINDOW_MAX)
+                return usage_error(what, optarg);
+        ret_duration->ns = ns;
+        return o->verb;
+}
+
+static DaemonVerb take_store_option(DaemonOptions *o, int c) {
+        switch (c) {
+        case OPT_DATA_DIR:
+                o->data_dir = optarg;
+                return *optarg ? o->verb : usage_error("--data-dir wants a directory", "");
+        case OPT_ACK:
+                o->ack = optarg;
+                return strcmp(optarg, "synced") == 0 || strcmp(optarg, "interval") == 0 ? o->verb : usage_error("--ack wants synced or interval, not ", optarg);
+        case OPT_OUT_OF_ORDER:
+                return take_duration(o, "--out-of-order-window wants a duration from 0s to 100y, such as 2h, not ", 0, &o->out_of_order);
+        case OPT_RETENTION_RAW:
+                return take_duration(o, "--retention-raw wants a duration from 1d to 100y, such as 30d, not ", SECONDS(86400).ns, &o->retention_raw);
+        default:
+                fputs("Try 'parallaxd --help'.\n", stderr);
+                return DAEMON_USAGE_ERROR;
+        }
+}
+
 static DaemonVerb take_option(DaemonOptions *o, int c) {
         switch (c) {
         case 'c':
@@ -80,14 +123,16 @@ static DaemonVerb take_option(DaemonOptions *o, int c) {
                 return DAEMON_VERSION;
         case 'h':
                 return DAEMON_HELP;
+        case OPT_NO_COLLECT:
+                o->no_collect = true;
+                return o->verb;
         default:
-                fputs("Try 'parallaxd --help'.\n", stderr);
-                return DAEMON_USAGE_ERROR;
+                return take_store_option(o, c);
         }
 }
 
 DaemonOptions daemon_options(int argc, char **argv) {
-        DaemonOptions o = { .verb = DAEMON_RUN, .config = DEFAULT_CONFIG };
+        DaemonOptions o = { .verb = DAEMON_RUN, .config = DEFAULT_CONFIG, .out_of_order = { -1 }, .retention_raw = { -1 } };
         optind = 1;
         for (int c; (c = getopt_long(argc, argv, "c:l:Vh", LONG, NULL)) != -1;) {
                 o.verb = take_option(&o, c);

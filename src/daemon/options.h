@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/buf.h"
+#include "base/time.h"
 
 #define OPTIONS_MAX_LISTEN 16
 
@@ -15,6 +16,9 @@ typedef struct DaemonOptions {
         size_t n_listen;
         const char *runtime_dir, *log_level; /* NULL: the file's */
         bool no_seccomp;
+        bool no_collect; /* the store and its API alone: no sensor, no sockets of the runtime directory unless it is given */
+        const char *data_dir, *ack;   /* NULL: the file's */
+        Duration out_of_order, retention_raw; /* negative: the file's */
 } DaemonOptions;
 
 /* Borrows from argv. A usage error is printed to standard error. */

@@ -42,6 +42,16 @@ static int override(const DaemonOptions *o, Settings *s) {
                 r = set_text(&s->runtime_dir, o->runtime_dir, strlen(o->runtime_dir));
         if (r == 0 && o->log_level)
                 r = set_text(&s->log_level, o->log_level, strlen(o->log_level));
+        if (r == 0 && o->data_dir)
+                r = set_text(&s->store.directory, o->data_dir, strlen(o->data_dir));
+        if (r == 0 && o->ack)
+                r = set_text(&s->store.ack, o->ack, strlen(o->ack));
+        if (o->data_dir)
+                s->store.enabled = true;
+        if (o->out_of_order.ns >= 0)
+                s->store.out_of_order = o->out_of_order;
+        if (o->retention_raw.ns >= 0)
+                s->store.keep[0] = o->retention_raw;
         return r;
 }
 
@@ -88,11 +98,19 @@ char *host_name_of(const Settings *s) {
         return strdup(*name ? name : "localhost");
 }
 
+static bool same_store(const StoreSettings *a, const StoreSettings *b) {
+        return a->enabled == b->enabled && strcmp(a->directory, b->directory) == 0 && strcmp(a->ack, b->ack) == 0 &&
+               a->out_of_order.ns == b->out_of_order.ns && a->memory == b->memory && a->n_resolutions == b->n_resolutions &&
+               memcmp(a->keep, b->keep, sizeof a->keep) == 0 && memcmp(a->max_bytes, b->max_bytes, sizeof a->max_bytes) == 0;
+}
+
 static void warn_of_restart(const Settings *old, const Settings *next) {
         if (strcmp(old->runtime_dir, next->runtime_dir) != 0)
                 LOG(LOG_WARN, "config.needs_restart", LOG_S("key", "runtime_dir"));
         if (strcmp(old->root, next->root) != 0)
                 LOG(LOG_WARN, "config.needs_restart", LOG_S("key", "root"));
+        if (!same_store(&old->store, &next->store))
+                LOG(LOG_WARN, "config.needs_restart", LOG_S("key", "store"));
 }
 
 static int replace(Daemon *d) {
@@ -107,6 +125,7 @@ static int replace(Daemon *d) {
         d->host_name = host_name_of(next);
         if (!d->host_name)
                 d->host_name = TAKE_PTR(old_name);
+        d->local.host = d->host_name;
         warn_of_restart(d->settings, next);
         Settings *old = d->settings;
         d->settings = TAKE_PTR(next);

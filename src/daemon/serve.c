@@ -34,7 +34,8 @@ static void front_closep(Front **f) {
 /* What other parts count, copied to where the exposition reads it. */
 static void collect_self(Daemon *d) {
         HttpServerStats http = d->closed_fronts;
-        const SensorLinkStats *link = sensor_link_stats(d->sensor);
+        static const SensorLinkStats NO_LINK = { 0 };
+        const SensorLinkStats *link = d->sensor ? sensor_link_stats(d->sensor) : &NO_LINK;
         for (size_t i = 0; i < d->n_fronts; i++)
                 add_stats(&http, d->fronts[i]->listener);
         if (d->socket)
@@ -50,10 +51,16 @@ static void collect_self(Daemon *d) {
         self_set(&d->self, SELF_HTTP_CONNECTIONS, (double)http.connections);
         self_set(&d->self, SELF_HTTP_REFUSED, (double)http.refused);
         self_set(&d->self, SELF_HTTP_ERRORS, (double)http.by_status[5]);
+        history_collect_self(d);
 }
 
 static bool serves_all(const char *metrics) {
         return strcmp(metrics, "all") == 0;
+}
+
+static int run_job(void *context, int (*fn)(Store *s, void *job), void (*done)(void *job, int result), void *job) {
+        Daemon *d = context;
+        return store_host_run(d->store, fn, done, job);
 }
 
 static void answer(void *context, const HttpRequest *request, HttpResponse *response) {
@@ -75,10 +82,30 @@ static void answer(void *context, const HttpRequest *request, HttpResponse *resp
                 .listeners = listeners,
                 .n_listeners = n,
                 .metrics = f->metrics,
+                .no_collect = d->options.no_collect,
+                .sink = d->store ? store_sink(store_host_store(d->store)) : NULL,
+                .acks = d->acks,
+                .remote_write = d->remote_write,
+                .import = d->import,
+                .store = d->store ? store_host_store(d->store) : NULL,
+                .store_stats = store_stats,
+                .store_top = store_top,
+                .run_job = run_job,
+                .run_job_context = d,
         };
         HttpRequest checked = *request;
         checked.local = checked.local && f->loopback && serves_all(f->metrics); /* beside the server's own judgement */
+        size_t waiting = d->acks ? ack_queue_length(d->acks) : 0;
         api_handle(&api, &checked, response);
+        if (d->acks && ack_queue_length(d->acks) > waiting)
+                store_host_kick(d->store);
+}
+
+static size_t body_limit(void *context, const HttpRequest *request) {
+        const Front *f = context;
+        HttpRequest checked = *request;
+        checked.local = checked.local && f->loopback && serves_all(f->metrics);
+        return api_body_limit(&checked);
 }
 
 static bool metrics_known(const char *metrics) {
@@ -105,6 +132,7 @@ static int front_open(Daemon *d, const char *address, const char *metrics, Front
                 LOG(LOG_ERROR, "listen.failed", LOG_S("address", address), LOG_S("metrics", metrics), LOG_E("error", r));
                 return r;
         }
+        http_listener_accept(f->listener, body_limit);
         if (!loopback && serves_all(metrics))
                 LOG(LOG_NOTICE, "listen.exposition_only", LOG_S("address", address), LOG_S("reason", "not loopback"));
         LOG(LOG_INFO, "listening", LOG_S("address", address), LOG_S("metrics", metrics));
@@ -194,6 +222,8 @@ int serve_open(Daemon *d) {
         char path[108];
         (void)snprintf(path, sizeof path, "%s/api.sock", d->settings->runtime_dir);
         int r = serve_replace(d, d->settings);
+        if (d->options.no_collect && !d->options.runtime_dir)
+                return r;
         return r < 0 ? r : front_open(d, path, "all", &d->socket);
 }
 

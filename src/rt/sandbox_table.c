@@ -81,6 +81,12 @@ static const SandboxRule SOCKET_FILES[] = {
         CALL("unlink"), CALL("unlinkat"), CALL("chmod"), CALL("fchmod"), CALL("fchmodat"), CALL("fchmodat2"),
 };
 
+/* The store's files: one directory of its user's. */
+static const SandboxRule STORE_FILES[] = {
+        CALL("ftruncate"), CALL("ftruncate64"), CALL("fsync"), CALL("fdatasync"), CALL("rename"), CALL("renameat"),
+        CALL("renameat2"), CALL("link"), CALL("linkat"), CALL("mkdir"), CALL("mkdirat"),
+};
+
 /* Threads, not processes. clone3 hides its flags from a filter: ENOSYS makes libc use clone. */
 static const SandboxRule THREADS[] = {
         WITH_BITS("clone", 0, CLONE_VM | CLONE_THREAD),
@@ -115,7 +121,7 @@ static const SandboxRule COLLECTING[] = {
 #define TABLE(list) { (list), ARRAY_LEN(list) }
 
 const SandboxTable SANDBOX_LISTS[SANDBOX_ROLE_COUNT][SANDBOX_LISTS_MAX] = {
-        [SANDBOX_DAEMON] = { TABLE(COMMON), TABLE(INTERNET), TABLE(SOCKET_FILES), TABLE(THREADS) },
+        [SANDBOX_DAEMON] = { TABLE(COMMON), TABLE(INTERNET), TABLE(SOCKET_FILES), TABLE(STORE_FILES), TABLE(THREADS) },
         [SANDBOX_SENSOR] = { TABLE(COMMON), TABLE(WORKERS), TABLE(COLLECTING), TABLE(SOCKET_FILES) },
         [SANDBOX_VIRT] = { TABLE(COMMON), TABLE(THREADS) },
 };

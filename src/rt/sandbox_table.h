@@ -22,5 +22,5 @@ typedef struct SandboxTable {
 } SandboxTable;
 
 /* Lists of a role, all of them together; ends with an empty table. */
-#define SANDBOX_LISTS_MAX 5
+#define SANDBOX_LISTS_MAX 6
 extern const SandboxTable SANDBOX_LISTS[SANDBOX_ROLE_COUNT][SANDBOX_LISTS_MAX];

@@ -25,6 +25,24 @@ typedef struct PolicySettings {
         Tier tier;
 } PolicySettings;
 
+/* Values of metrics that match are kept as multiples of `step`. */
+typedef struct ResolutionSettings {
+        char *metric;
+        char *step; /* text of a positive number, checked */
+} ResolutionSettings;
+
+/* History; see store/store.h. Tiers are raw, 5 minutes, 1 hour. */
+typedef struct StoreSettings {
+        bool enabled;
+        char *directory, *ack, *vm_label;
+        Duration ack_interval, out_of_order, flush_interval;
+        Duration keep[3];
+        size_t max_bytes[3], free_floor, memory;
+        size_t max_series, max_series_source, max_series_vm, new_series_source, new_series_vm;
+        ResolutionSettings *resolutions;
+        size_t n_resolutions;
+} StoreSettings;
+
 typedef struct Settings {
         char *log_level, *log_format;
         char *root;          /* "/" in production */
@@ -51,6 +69,8 @@ typedef struct Settings {
 
         size_t max_domains, max_containers; /* more are counted and left out */
         size_t metadata_limit; /* bytes of one metadata text that are looked at */
+
+        StoreSettings store;
 } Settings;
 
 /* What is wrong with a file, for a person: "FILE:LINE:COLUMN: message". */

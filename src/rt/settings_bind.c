@@ -1,5 +1,6 @@
 /* A tree of YAML onto the rows of tables/config.def. Goes on after an error, so that a person sees
  * everything that is wrong with a file at once. */
+#include "base/number.h"
 #include "rt/settings_table.h"
 #include "rt/settings_yaml.h"
 
@@ -251,6 +252,22 @@ static void check_listeners(Binder *b, const YamlNode *list) {
         }
 }
 
+static void check_resolutions(Binder *b, const YamlNode *list) {
+        for (const YamlNode *c = list && list->kind == YAML_LIST ? list->first : NULL; c; c = c->next) {
+                const YamlNode *metric = map_get(c, "metric"), *step = map_get(c, "step");
+                double v = 0;
+                if (c->kind != YAML_MAP)
+                        continue;
+                if (!metric || !step)
+                        yaml_error(b->errors, c->line, c->column, "resolutions[]: found no %s, expected the keys \"metric\" and \"step\"",
+                                   metric ? "step" : "metric");
+                if (step && step->kind == YAML_SCALAR &&
+                    (number_parse(step->text, strlen(step->text), &v) < 0 || !(v >= 1e-15 && v <= 1e15)))
+                        yaml_error(b->errors, step->line, step->column,
+                                   "resolutions[].step: found \"%.60s\", expected a number from 1e-15 to 1e15, such as 1e-6 or 0.01", step->text);
+        }
+}
+
 int settings_bind(const YamlNode *root, YamlErrors *errors, Settings *s) {
         Binder b = { .errors = errors, .settings = s };
         char found[80];
@@ -264,6 +281,7 @@ int settings_bind(const YamlNode *root, YamlErrors *errors, Settings *s) {
         bind_map(&b, root, "", s);
         check_listeners(&b, map_get(root, "listeners"));
         check_policies(&b, map_get(root, "policies"));
+        check_resolutions(&b, map_get(root, "resolutions"));
         return b.error;
 }
 

@@ -121,6 +121,8 @@ static int parse_count(const ConfigRow *row, const char *text, size_t *member) {
                 factor = 1024;
         if (row->type == CONFIG_BYTES && n > 3 && strcmp(text + n - 3, "MiB") == 0)
                 factor = 1024 * 1024;
+        if (row->type == CONFIG_BYTES && n > 3 && strcmp(text + n - 3, "GiB") == 0)
+                factor = (size_t)1024 * 1024 * 1024;
         if (factor > 1)
                 n -= 3;
         uint64_t v;
@@ -210,7 +212,9 @@ int config_defaults(const ConfigList *list, void *owner) {
 }
 
 static void print_bytes(size_t v, Buf *out) {
-        if (v && v % (1024 * 1024) == 0)
+        if (v && v % ((size_t)1024 * 1024 * 1024) == 0)
+                buf_printf(out, "%zuGiB", v / ((size_t)1024 * 1024 * 1024));
+        else if (v && v % (1024 * 1024) == 0)
                 buf_printf(out, "%zuMiB", v / (1024 * 1024));
         else if (v && v % 1024 == 0)
                 buf_printf(out, "%zuKiB", v / 1024);
@@ -288,7 +292,7 @@ void config_value_expected(const ConfigRow *row, Buf *out) {
                 print_bytes((size_t)row->min, out);
                 buf_put_str(out, " to ");
                 print_bytes((size_t)row->max, out);
-                buf_put_str(out, ", such as 4096 or 64KiB");
+                buf_put_str(out, ", such as 4096, 64KiB or 2GiB");
                 break;
         }
 }

@@ -9,13 +9,13 @@ static void manifest_freep(Manifest **m) {
 
 /* ---- Deleting ---- */
 
-static int tombstone_add(Manifest *m, const Matcher *matchers, size_t n, int64_t begin_ms, int64_t end_ms) {
+static int tombstone_add(Manifest *m, uint64_t below, const Matcher *matchers, size_t n, int64_t begin_ms, int64_t end_ms) {
         Tombstone *list = realloc(m->tombstones, (m->n_tombstones + 1) * sizeof *list);
         if (!list)
                 return -ENOMEM;
         m->tombstones = list;
         Tombstone *t = &list[m->n_tombstones];
-        *t = (Tombstone){ .begin_ms = begin_ms, .end_ms = end_ms, .below_part = m->next_id, .matchers = calloc(n + 1, sizeof(char *)) };
+        *t = (Tombstone){ .begin_ms = begin_ms, .end_ms = end_ms, .below_part = below, .matchers = calloc(n + 1, sizeof(char *)) };
         if (!t->matchers)
                 return -ENOMEM;
         m->n_tombstones++;
@@ -40,7 +40,7 @@ int store_delete(Store *s, const Matcher *matchers, size_t n, int64_t begin_ms, 
         CLEANUP(manifest_freep) Manifest *next = manifest_dup(s->manifest);
         if (!next)
                 return -ENOMEM;
-        r = tombstone_add(next, matchers, n, begin_ms, end_ms);
+        r = tombstone_add(next, s->next_id, matchers, n, begin_ms, end_ms);
         return r < 0 ? r : keeper_commit(s, TAKE_PTR(next), false);
 }
 

@@ -114,7 +114,7 @@ static int write_part(Flush *f, int64_t begin_ms, int64_t end_ms) {
         Store *s = f->store;
         CLEANUP(part_writer_freep) PartWriter *w = NULL;
         char name[PART_NAME_MAX];
-        PartMeta meta = { .store = s->manifest->store, .id = f->next->next_id++, .tier = STORE_RAW, .begin_ms = begin_ms, .end_ms = end_ms };
+        PartMeta meta = { .store = s->manifest->store, .id = s->next_id++, .tier = STORE_RAW, .begin_ms = begin_ms, .end_ms = end_ms };
         part_name(meta.tier, meta.id, name);
         int r = part_writer_new(s->vfs, name, &meta, CODEC_FAST, &w);
         if (r == 0)

@@ -120,6 +120,7 @@ int keeper_commit(Store *s, Manifest *taken, bool thaw) {
         CLEANUP(manifest_freep) Manifest *next = taken;
         Catalog *catalog = NULL;
         drop_tombstones(next);
+        next->next_id = s->next_id;
         int r = catalog_build(s->vfs, next, s->catalog, on_damaged, s, &catalog);
         if (r == 0)
                 r = manifest_save(s->vfs, next);
@@ -177,6 +178,9 @@ int store_maintain(Store *s) {
         static int (*const WORK[])(Store *) = { keeper_expire, keeper_rollup, keeper_collect };
         MonoTime now = store_mono(s);
         int r = 0;
+        lock(&s->log_lock);
+        store_watch_space(s, false);
+        unlock(&s->log_lock);
         if (s->retry_after.ns > now.ns)
                 return 0;
         if (keeper_flush_due(s))

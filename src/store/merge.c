@@ -96,8 +96,11 @@ static bool choose(Store *s, bool all, Choice *ret_choice) {
 
 typedef struct Input {
         OpenPart *part;
+        PartCursor *cursor;
         uint32_t at, n; /* ordinals */
-        Buf run, chunks;
+        Span run;       /* of the series at `at`, and its chunks: the cursor's */
+        const PartChunk *chunks;
+        size_t n_chunks;
 } Input;
 
 typedef struct Merge {
@@ -114,10 +117,8 @@ typedef struct Merge {
 } Merge;
 
 static void merge_deinit(Merge *m) {
-        for (size_t i = 0; i < m->n_inputs; i++) {
-                buf_deinit(&m->inputs[i].run);
-                buf_deinit(&m->inputs[i].chunks);
-        }
+        for (size_t i = 0; i < m->n_inputs; i++)
+                m->inputs[i].cursor = part_cursor_free(m->inputs[i].cursor);
         free(m->inputs);
         m->writer = part_writer_free(m->writer);
         rows_deinit(&m->rows);
@@ -126,13 +127,11 @@ static void merge_deinit(Merge *m) {
 }
 
 static int input_read(Input *in) {
-        buf_reset(&in->run);
-        buf_reset(&in->chunks);
-        return in->at < in->n ? part_series(in->part->part, in->at, &in->run, &in->chunks) : 0;
+        return in->at < in->n ? part_cursor_series(in->cursor, in->at, &in->run, &in->chunks, &in->n_chunks) : 0;
 }
 
 static int compare_inputs(const Input *a, const Input *b) {
-        return labels_compare((const uint8_t *)a->run.data, a->run.len, (const uint8_t *)b->run.data, b->run.len);
+        return labels_compare((const uint8_t *)a->run.text, a->run.len, (const uint8_t *)b->run.text, b->run.len);
 }
 
 static bool input_done(const Input *in) {
@@ -149,8 +148,8 @@ static Input *first_input(Merge *m) {
 }
 
 static int gather(Merge *m, const Input *in, const Buf *run) {
-        const PartChunk *chunks = (const PartChunk *)(const void *)in->chunks.data;
-        size_t n = in->chunks.len / sizeof *chunks, from = rows_count(&m->rows), hfrom = histogram_rows_count(&m->histograms);
+        const PartChunk *chunks = in->chunks;
+        size_t n = in->n_chunks, from = rows_count(&m->rows), hfrom = histogram_rows_count(&m->histograms);
         int r = 0;
         for (size_t i = 0; r == 0 && i < n; i++)
                 if (chunks[i].kind == CHUNK_HISTOGRAMS)
@@ -183,13 +182,13 @@ static int write_series(Merge *m, const Buf *run) {
 
 static int merge_series(Merge *m, Input *first) {
         CLEANUP(buf_deinit) Buf run = BUF_NULL;
-        buf_put(&run, first->run.data, first->run.len);
+        buf_put(&run, first->run.text, first->run.len);
         rows_reset(&m->rows);
         histogram_rows_reset(&m->histograms);
         int r = buf_error(&run);
         for (size_t i = 0; r == 0 && i < m->n_inputs; i++) {
                 Input *in = &m->inputs[i];
-                if (input_done(in) || in->run.len != run.len || memcmp(in->run.data, run.data, run.len) != 0)
+                if (input_done(in) || in->run.len != run.len || memcmp(in->run.text, run.data, run.len) != 0)
                         continue;
                 r = gather(m, in, &run);
                 in->at++;
@@ -213,7 +212,9 @@ static int merge_open(Merge *m) {
                 Input *in = &m->inputs[m->n_inputs];
                 in->part = c->parts[m->n_inputs];
                 in->n = part_meta(in->part->part)->series;
-                r = input_read(in);
+                r = part_cursor_new(in->part->part, &in->cursor);
+                if (r == 0)
+                        r = input_read(in);
                 if (r == -EBADMSG)
                         in->part->damaged = true;
         }
@@ -274,7 +275,7 @@ static int merge(Store *s, const Choice *c) {
         char name[PART_NAME_MAX];
         if (!next)
                 return -ENOMEM;
-        PartMeta meta = { .store = next->store, .id = next->next_id++, .tier = c->tier, .begin_ms = c->begin_ms, .end_ms = c->end_ms };
+        PartMeta meta = { .store = next->store, .id = s->next_id++, .tier = c->tier, .begin_ms = c->begin_ms, .end_ms = c->end_ms };
         part_name(meta.tier, meta.id, name);
         int r = merge_open(&m);
         if (r == 0)

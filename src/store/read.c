@@ -93,7 +93,11 @@ typedef struct Stream {
         const Generation *generation;
         Buf numbers; /* uint32_t */
         size_t at;
-        Buf run, chunks; /* of the series at `at` */
+        PartCursor *cursor;      /* of a part */
+        Buf head_run;            /* of the head: where its run lies */
+        Span run;                /* of the series at `at` */
+        const PartChunk *chunks; /* and its chunks */
+        size_t n_chunks;
         bool ready;
 } Stream;
 
@@ -108,8 +112,8 @@ typedef struct Select {
 static void select_deinit(Select *x) {
         for (size_t i = 0; i < x->n_streams; i++) {
                 buf_deinit(&x->streams[i].numbers);
-                buf_deinit(&x->streams[i].run);
-                buf_deinit(&x->streams[i].chunks);
+                buf_deinit(&x->streams[i].head_run);
+                x->streams[i].cursor = part_cursor_free(x->streams[i].cursor);
         }
         free(x->streams);
 }
@@ -128,53 +132,53 @@ static bool chunk_in(const PartChunk *c, int64_t begin_ms, int64_t end_ms) {
         return c->min_ms <= end_ms && c->max_ms > begin_ms;
 }
 
-/* Keeps the chunks that the selection touches. */
-static void narrow(Buf *chunks, int64_t begin_ms, int64_t end_ms) {
-        PartChunk *c = (PartChunk *)(void *)chunks->data;
-        size_t n = chunks->len / sizeof *c, kept = 0;
-        for (size_t i = 0; i < n; i++)
-                if (chunk_in(&c[i], begin_ms, end_ms))
-                        c[kept++] = c[i];
-        chunks->len = kept * sizeof *c;
+static bool any_chunk_in(const Stream *t, int64_t begin_ms, int64_t end_ms) {
+        for (size_t i = 0; i < t->n_chunks; i++)
+                if (chunk_in(&t->chunks[i], begin_ms, end_ms))
+                        return true;
+        return false;
+}
+
+static int stream_read(Select *x, Stream *t) {
+        if (t->part)
+                return part_cursor_series(t->cursor, stream_number(t), &t->run, &t->chunks, &t->n_chunks);
+        buf_reset(&t->head_run);
+        index_run(x->view->store->head.index, stream_number(t), &t->head_run);
+        t->run = (Span){ t->head_run.data, t->head_run.len };
+        return buf_error(&t->head_run);
 }
 
 /* Moves to the next series that has something; the stream is not ready at its end. */
 static int stream_step(Select *x, Stream *t) {
         const StoreList *l = x->list;
-        Store *s = x->view->store;
         t->ready = false;
         for (; t->at < stream_count(t); t->at++) {
-                buf_reset(&t->run);
-                buf_reset(&t->chunks);
-                if (t->part) {
-                        int r = part_series(t->part->part, stream_number(t), &t->run, &t->chunks);
-                        if (r == -EBADMSG) {
-                                view_damage(x->view, t->part, "a page of the index is damaged");
-                                continue;
-                        }
-                        if (r < 0)
-                                return r;
-                        narrow(&t->chunks, l->begin_ms, l->end_ms);
-                        if (t->chunks.len == 0)
-                                continue;
-                } else {
-                        index_run(s->head.index, stream_number(t), &t->run);
+                int r = stream_read(x, t);
+                if (r == -EBADMSG)
+                        view_damage(x->view, t->part, "a page of the index is damaged");
+                else if (r < 0)
+                        return r;
+                else if (!t->part || any_chunk_in(t, l->begin_ms, l->end_ms)) {
+                        t->ready = true;
+                        return 0;
                 }
-                t->ready = true;
-                return buf_error(&t->run);
         }
         return 0;
 }
 
 static int stream_compare(const Stream *a, const Stream *b) {
-        return labels_compare((const uint8_t *)a->run.data, a->run.len, (const uint8_t *)b->run.data, b->run.len);
+        return labels_compare((const uint8_t *)a->run.text, a->run.len, (const uint8_t *)b->run.text, b->run.len);
 }
 
 static int add_source(Select *x, Stream *t) {
         StoreList *l = x->list;
         ListSource source = { .part = t->part, .generation = t->generation, .ref = stream_number(t),
-                              .first_chunk = l->chunks.len / sizeof(PartChunk), .n_chunks = (uint32_t)(t->chunks.len / sizeof(PartChunk)) };
-        buf_put(&l->chunks, t->chunks.data, t->chunks.len);
+                              .first_chunk = l->chunks.len / sizeof(PartChunk) };
+        for (size_t i = 0; t->part && i < t->n_chunks; i++)
+                if (chunk_in(&t->chunks[i], l->begin_ms, l->end_ms)) {
+                        buf_put(&l->chunks, &t->chunks[i], sizeof t->chunks[i]);
+                        source.n_chunks++;
+                }
         buf_put(&l->sources, &source, sizeof source);
         t->at++;
         return stream_step(x, t);
@@ -191,14 +195,14 @@ static uint64_t graves_of(const Catalog *c, const uint8_t *run, size_t len) {
 static int add_entry(Select *x, const Stream *first) {
         StoreList *l = x->list;
         CLEANUP(buf_deinit) Buf run = BUF_NULL;
-        buf_put(&run, first->run.data, first->run.len);
+        buf_put(&run, first->run.text, first->run.len);
         ListEntry e = { .run = l->runs.len, .run_len = (uint32_t)run.len, .first_source = l->sources.len / sizeof(ListSource),
                         .graves = graves_of(x->view->catalog, (const uint8_t *)run.data, run.len) };
         buf_put(&l->runs, run.data, run.len);
         int r = buf_error(&run);
         for (size_t i = 0; r == 0 && i < x->n_streams; i++) {
                 Stream *t = &x->streams[i];
-                if (t->ready && t->run.len == run.len && memcmp(t->run.data, run.data, run.len) == 0) {
+                if (t->ready && t->run.len == run.len && memcmp(t->run.text, run.data, run.len) == 0) {
                         e.n_sources++;
                         r = add_source(x, t);
                 }
@@ -300,6 +304,8 @@ static int open_streams(Select *x, const Matcher *matchers, size_t n) {
                         buf_reset(&t->numbers);
                         r = 0;
                 }
+                if (r == 0)
+                        r = part_cursor_new(p->part, &t->cursor);
                 if (r == 0)
                         r = stream_step(x, t);
                 if (r < 0)

@@ -192,7 +192,7 @@ static int rollup_open(Rollup *r, Manifest *next) {
         for (int t = STORE_5M; e == 0 && t < STORE_TIER_COUNT; t++) {
                 char name[PART_NAME_MAX];
                 r->folders[t].length_ms = WINDOW_MS[t];
-                r->metas[t] = (PartMeta){ .store = next->store, .id = next->next_id++, .tier = (StoreTier)t };
+                r->metas[t] = (PartMeta){ .store = next->store, .id = r->store->next_id++, .tier = (StoreTier)t };
                 partition_of((StoreTier)t, r->end_ms, &r->metas[t].begin_ms, &r->metas[t].end_ms);
                 part_name((StoreTier)t, r->metas[t].id, name);
                 e = part_writer_new(r->store->vfs, name, &r->metas[t], CODEC_SMALL, &r->writers[t]);

@@ -170,8 +170,11 @@ int store_open(Vfs *vfs, const StoreOptions *o, StoreEvent event, void *context,
                 r = vfs_lock(vfs);
         if (r == 0)
                 r = manifest_of(s, ret_damage);
-        if (r == 0)
+        if (r == 0) {
+                s->next_id = s->manifest->next_id;
+                memcpy(s->stats.rolled_ms, s->manifest->rolled_ms, sizeof s->stats.rolled_ms);
                 r = open_parts(s);
+        }
         if (r == 0 && metadata_load(&s->metadata, vfs) < 0)
                 on_damaged(s, METADATA_NAME ": is damaged; metrics are typed by their names");
         if (r == 0)

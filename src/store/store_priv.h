@@ -27,10 +27,11 @@ typedef struct Writer {
         Store *store;
         bool open;
         uint8_t source;
-        int64_t now_ms;
+        int64_t now_ms, oldest_ms, newest_ms; /* what is taken */
         Buf series, floats, histograms, metadata; /* payloads */
         uint32_t floats_ref; /* the last of the payload, to which the next is relative */
         int64_t floats_ms;
+        uint32_t next_ref; /* the series that probably comes next */
         uint64_t lsn; /* of the last record of this request */
         int error;    /* why the request cannot be acknowledged */
 } Writer;
@@ -58,6 +59,7 @@ struct Store {
         MonoTime last_sync, last_space, last_flush, last_expiry, last_collect;
         StoreStats stats;        /* counters; the rest is filled when asked for */
         /* Keeper's */
+        uint64_t next_id; /* of parts: not used again when what it was for fails, since its file may be there */
         uint32_t frozen_segment; /* of the log: the first that the frozen generation is not in */
         uint32_t frozen_pairs;   /* of the index when it was frozen */
         struct Quiet *quiet;     /* when partitions last got a part */

@@ -71,6 +71,12 @@ static int begin(SeriesSink *sink, const char *source) {
         w->lsn = 0;
         w->error = 0;
         w->now_ms = store_wall_ms(s);
+        w->oldest_ms = w->now_ms - s->options.keep[STORE_RAW].ns / NS_PER_MS;
+        w->newest_ms = w->now_ms + s->options.future.ns / NS_PER_MS;
+        if (w->oldest_ms <= -TIME_MAX_MS)
+                w->oldest_ms = -TIME_MAX_MS + 1;
+        if (w->newest_ms >= TIME_MAX_MS)
+                w->newest_ms = TIME_MAX_MS - 1;
         w->open = true;
         return 0;
 }
@@ -176,7 +182,7 @@ static SampleFault series(SeriesSink *sink, const uint8_t *run, size_t len, Seri
         Label labels[LABELS_MAX];
         size_t n = 0, at;
         RunHash h = index_hash(s->head.index, run, len);
-        uint32_t ref = index_find(s->head.index, h);
+        uint32_t ref = index_find_near(s->head.index, h, s->writer.next_ref);
         *ret_fault = LABELS_OK;
         if (ref == SERIES_NONE) {
                 *ret_fault = labels_parse(run, len, labels, &n, &at);
@@ -189,6 +195,7 @@ static SampleFault series(SeriesSink *sink, const uint8_t *run, size_t len, Seri
                 record_put_series(&s->writer.series, ref, run, len);
                 x->epoch = s->head.epoch;
         }
+        s->writer.next_ref = ref + 1;
         *ret_ref = ref;
         return SAMPLE_OK;
 }
@@ -196,9 +203,7 @@ static SampleFault series(SeriesSink *sink, const uint8_t *run, size_t len, Seri
 /* ---- Samples ---- */
 
 static SampleFault check_time(const Store *s, int64_t time) {
-        if (time <= -TIME_MAX_MS || time - s->writer.now_ms > s->options.future.ns / NS_PER_MS || time >= TIME_MAX_MS)
-                return time < 0 ? SAMPLE_EXPIRED : SAMPLE_TOO_NEW;
-        return s->writer.now_ms - time > s->options.keep[STORE_RAW].ns / NS_PER_MS ? SAMPLE_EXPIRED : SAMPLE_OK;
+        return time < s->writer.oldest_ms ? SAMPLE_EXPIRED : time > s->writer.newest_ms ? SAMPLE_TOO_NEW : SAMPLE_OK;
 }
 
 /* To a multiple of the declared resolution. 10^-k is applied by its inverse, which is exact. */
@@ -212,33 +217,68 @@ static double round_to(double resolution, double v) {
         return fabs(m) < 9e15 ? m * resolution : v;
 }
 
+/* Samples that go into the record together: those of one series that were taken, one after the other. */
+static void log_floats(Store *s, SeriesRef ref, const int64_t *times, const double *values, size_t n) {
+        Writer *w = &s->writer;
+        if (n)
+                record_put_floats(&w->floats, &w->floats_ref, &w->floats_ms, ref, times, values, n);
+}
+
+/* How many from the first one on are within the bounds of time. */
+static size_t timely(const Store *s, const int64_t *times, size_t n) {
+        size_t i = 0;
+        while (i < n && times[i] >= s->writer.oldest_ms && times[i] <= s->writer.newest_ms)
+                i++;
+        return i;
+}
+
+/* As floats() for values that are as they are to be kept. Runs of samples that are in order are added at once; what stops a run is
+ * looked at alone. */
+static SampleFault take_floats(Store *s, SeriesRef ref, const int64_t *times, const double *values, size_t n, size_t *taken) {
+        SampleFault first = SAMPLE_OK;
+        for (size_t at = 0; at < n;) {
+                bool same = false;
+                size_t run = head_append(&s->head, ref, times + at, values + at, timely(s, times + at, n - at));
+                log_floats(s, ref, times + at, values + at, run);
+                *taken += run;
+                at += run;
+                if (at == n)
+                        break;
+                SampleFault f = check_time(s, times[at]);
+                if (f == SAMPLE_OK)
+                        f = head_float(&s->head, ref, times[at], values[at], s->options.out_of_order.ns / NS_PER_MS, &same);
+                s->stats.duplicates += same;
+                if (f == SAMPLE_OK) {
+                        log_floats(s, ref, times + at, values + at, 1);
+                        ++*taken;
+                } else {
+                        first = first == SAMPLE_OK ? f : first;
+                        (void)refuse(s, f, 1);
+                }
+                at++;
+        }
+        return first;
+}
+
 static SampleFault floats(SeriesSink *sink, SeriesRef ref, const int64_t *times, const double *values, size_t n, size_t *ret_taken) {
         Store *s = store_of(sink);
-        Writer *w = &s->writer;
         uint16_t resolution = index_series(s->head.index, ref)->resolution;
-        int64_t window_ms = s->options.out_of_order.ns / NS_PER_MS;
         SampleFault first = SAMPLE_OK;
         size_t taken = 0;
-        for (size_t i = 0; i < n; i++) {
-                bool same = false;
-                double v = values[i];
-                if (resolution)
-                        v = round_to(s->options.resolutions[resolution - 1].resolution, v);
-                SampleFault f = check_time(s, times[i]);
-                if (f == SAMPLE_OK)
-                        f = head_float(&s->head, ref, times[i], v, window_ms, &same);
-                if (f == SAMPLE_OK) {
-                        record_put_floats(&w->floats, &w->floats_ref, &w->floats_ms, ref, &times[i], &v, 1);
-                        s->stats.duplicates += same;
-                        taken++;
-                } else {
-                        (void)refuse(s, f, 1);
-                        first = first == SAMPLE_OK ? f : first;
-                }
+        if (resolution == 0)
+                first = take_floats(s, ref, times, values, n, &taken);
+        for (size_t at = 0; resolution && at < n;) {
+                double rounded[64];
+                size_t m = n - at < ARRAY_LEN(rounded) ? n - at : ARRAY_LEN(rounded);
+                for (size_t i = 0; i < m; i++)
+                        rounded[i] = round_to(s->options.resolutions[resolution - 1].resolution, values[at + i]);
+                SampleFault f = take_floats(s, ref, times + at, rounded, m, &taken);
+                first = first == SAMPLE_OK ? f : first;
+                at += m;
         }
         s->stats.samples += taken;
         *ret_taken = taken;
-        if (w->floats.len > PAYLOAD_LONG)
+        if (s->writer.floats.len > PAYLOAD_LONG)
                 log_request(s);
         return first;
 }

@@ -34,6 +34,15 @@ static inline int64_t decimal_round(double v, double power) {
         return __builtin_llrint(x);
 }
 
+/* Adding it to a double leaves the nearest whole number in the low bits, for numbers below 2^51: what conversions do,
+ * but for several numbers at once. */
+#define DECIMAL_MAGIC 6755399441055744.0 /* 1.5 * 2^52 */
+#define DECIMAL_NEAR 2251799813685248.0  /* 2^51 */
+
+static inline int64_t decimal_round_near(double v, double power) {
+        return (int64_t)(double_bits(v * power + DECIMAL_MAGIC) - double_bits(DECIMAL_MAGIC));
+}
+
 static inline bool decimal_fits(double v, double power, int64_t m) {
         return double_bits((double)m / power) == double_bits(v);
 }

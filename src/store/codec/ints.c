@@ -109,158 +109,245 @@ int ints_skip(IntsReader *r) {
 
 /* ---- Blocks ---- */
 
-/* The low bits of m numbers, at a fixed stride; m >= 1. */
-static void get_packed(BitReader *r, unsigned width, uint32_t m, uint64_t *out) {
-        uint64_t mask = low_mask(width), pos = r->pos;
-        r->pos += (uint64_t)m * width;
-        if (width > BITS_AT_ONCE) {
-                for (uint32_t i = 0; i < m; i++, pos += width)
-                        out[i] = (bits_peek(r, pos) & UINT32_MAX) | (bits_peek(r, pos + 32) & (mask >> 32)) << 32;
-                return;
-        }
-        uint32_t i = 0;
-        /* Loads without a check as long as the last of four is inside. */
-        for (; i + 4 <= m && ((pos + 3 * width) >> 3) + 8 <= r->len; i += 4, pos += 4 * width) {
-                uint64_t p1 = pos + width, p2 = p1 + width, p3 = p2 + width;
-                out[i] = word_load(r->bytes + (pos >> 3)) >> (pos & 7) & mask;
-                out[i + 1] = word_load(r->bytes + (p1 >> 3)) >> (p1 & 7) & mask;
-                out[i + 2] = word_load(r->bytes + (p2 >> 3)) >> (p2 & 7) & mask;
-                out[i + 3] = word_load(r->bytes + (p3 >> 3)) >> (p3 & 7) & mask;
-        }
-        for (; i < m; i++, pos += width)
-                out[i] = bits_peek(r, pos) & mask;
+/* Residuals to numbers: what is known of the numbers before. */
+typedef struct Sum {
+        unsigned order;
+        uint64_t last; /* the number before; the group's first of order 0 */
+        uint64_t step; /* its difference to the one before it; order 2 */
+} Sum;
+
+__attribute__((always_inline)) static inline int64_t sum_next(Sum *s, unsigned order, uint64_t residual) {
+        if (order == 0)
+                return (int64_t)(s->last + residual);
+        if (order == 2)
+                residual = s->step += residual;
+        return (int64_t)(s->last += residual);
 }
 
-/* Adds the unary parts, shifted by k, to m numbers. */
-static int add_unary(BitReader *r, unsigned k, uint32_t m, uint64_t *out) {
-        uint64_t end = (uint64_t)r->len * 8, base = r->pos, last = base - 1;
-        for (uint32_t i = 0; i < m; base += BITS_AT_ONCE) {
-                if (base >= end)
-                        return -EBADMSG;
-                uint64_t ones = bits_peek(r, base) & low_mask(BITS_AT_ONCE);
-                for (; ones && i < m; ones &= ones - 1) {
-                        uint64_t at = base + (unsigned)__builtin_ctzll(ones);
-                        out[i++] += (at - last - 1) << k;
-                        last = at;
-                }
+/* Numbers of one width at a fixed stride: eight of them are as many bytes as the width, so that with a width known to
+ * the compiler each has its byte and its shift. `skip` are bits before the first; skip, a shift and the width fit a word. */
+__attribute__((always_inline)) static inline void unpack(const uint8_t *p, unsigned skip, const unsigned width, uint32_t eights, uint64_t *out) {
+        const uint64_t mask = ((uint64_t)1 << width) - 1;
+        for (; eights; eights--, p += width, out += 8) {
+                out[0] = word_load(p) >> skip & mask;
+                out[1] = word_load(p + (1 * width >> 3)) >> skip >> (1 * width & 7) & mask;
+                out[2] = word_load(p + (2 * width >> 3)) >> skip >> (2 * width & 7) & mask;
+                out[3] = word_load(p + (3 * width >> 3)) >> skip >> (3 * width & 7) & mask;
+                out[4] = word_load(p + (4 * width >> 3)) >> skip >> (4 * width & 7) & mask;
+                out[5] = word_load(p + (5 * width >> 3)) >> skip >> (5 * width & 7) & mask;
+                out[6] = word_load(p + (6 * width >> 3)) >> skip >> (6 * width & 7) & mask;
+                out[7] = word_load(p + (7 * width >> 3)) >> skip >> (7 * width & 7) & mask;
         }
-        r->pos = last + 1;
+}
+
+#define UNPACK(w) case w: unpack(p, skip, w, eights, out); return 8 * eights
+#define UNPACK8(w) UNPACK(w); UNPACK(w + 1); UNPACK(w + 2); UNPACK(w + 3); UNPACK(w + 4); UNPACK(w + 5); UNPACK(w + 6); UNPACK(w + 7)
+
+/* Unpacks eights of numbers as far as whole words may be loaded; how many. */
+static uint32_t unpack_eights(const uint8_t *p, size_t len, unsigned skip, unsigned width, uint32_t m, uint64_t *out) {
+        uint32_t eights = m / 8;
+        if (len < width + 8u)
+                return 0;
+        uint64_t inside = (len - 8) / width;
+        eights = inside < eights ? (uint32_t)inside : eights;
+        switch (width) {
+        UNPACK8(1);
+        UNPACK8(9);
+        UNPACK8(17);
+        UNPACK8(25);
+        UNPACK8(33);
+        default: return 0;
+        }
+}
+
+#undef UNPACK
+#undef UNPACK8
+
+static int get_packed(BitReader *r, unsigned width, uint32_t m, uint64_t *out) {
+        uint64_t mask = low_mask(width), pos = r->pos;
+        r->pos += (uint64_t)m * width;
+        if (bits_overrun(r))
+                return -EBADMSG;
+        if (width == 0) {
+                memset(out, 0, m * sizeof *out);
+                return 0;
+        }
+        size_t byte = pos >> 3;
+        uint32_t i = unpack_eights(r->bytes + byte, r->len - byte, pos & 7, width, m, out);
+        pos += (uint64_t)i * width;
+        if (width > BITS_AT_ONCE)
+                for (; i < m; i++, pos += width)
+                        out[i] = (bits_peek(r, pos) & UINT32_MAX) | (bits_peek(r, pos + 32) & (mask >> 32)) << 32;
+        for (; i < m; i++, pos += width)
+                out[i] = bits_peek(r, pos) & mask;
         return 0;
 }
 
-static int get_rice(BitReader *r, unsigned k, uint32_t m, uint64_t *out) {
-        uint64_t exceptions = bits_get_number(r);
-        if (exceptions > m)
+/* What becomes of a number in a block. */
+typedef struct Use {
+        bool raw;     /* the number itself is wanted, no residual */
+        bool centred; /* it is zigzag around the base, not above it */
+        unsigned order;
+} Use;
+
+__attribute__((always_inline)) static inline int64_t use_number(Use use, uint64_t u, uint64_t base, Sum *sum) {
+        if (use.raw)
+                return (int64_t)u;
+        return sum_next(sum, use.order, base + (use.centred ? (uint64_t)unzigzag(u) : u));
+}
+
+/* Numbers in `x` to what they are used for. */
+__attribute__((always_inline)) static inline void use_packed(uint32_t m, Use use, uint64_t base, Sum *sum, int64_t *x) {
+        Sum s = *sum;
+        for (uint32_t i = 0; i < m; i++)
+                x[i] = use_number(use, (uint64_t)x[i], base, &s);
+        *sum = s;
+}
+
+/* The same for low bits in `x` and unary parts in the stream. `use` is known where this is called: each has a loop of its own. */
+__attribute__((always_inline)) static inline int use_rice(BitReader *r, unsigned k, uint32_t m, Use use, uint64_t base, Sum *sum, int64_t *x) {
+        uint64_t end = (uint64_t)r->len * 8, word_at = r->pos, before = 0;
+        int64_t *stop = x + m;
+        Sum s = *sum;
+        while (x < stop) {
+                if (word_at >= end)
+                        return -EBADMSG;
+                uint64_t ones = bits_peek(r, word_at) & low_mask(BITS_AT_ONCE);
+                for (; ones && x < stop; ones &= ones - 1, x++) {
+                        uint64_t at = (unsigned)__builtin_ctzll(ones);
+                        *x = use_number(use, (uint64_t)*x + ((at - before) << k), base, &s);
+                        before = at + 1;
+                }
+                word_at += BITS_AT_ONCE;
+                before -= BITS_AT_ONCE;
+        }
+        r->pos = word_at + before;
+        *sum = s;
+        return 0;
+}
+
+/* m numbers as they are. */
+static int get_rice(BitReader *r, unsigned k, uint32_t m, int64_t *out) {
+        uint64_t exceptions = bits_get_number(r), at = 0;
+        if (exceptions > m || get_packed(r, k, m, (uint64_t *)out) < 0 || use_rice(r, k, m, (Use){ .raw = true }, 0, &(Sum){ 0 }, out) < 0)
                 return -EBADMSG;
-        get_packed(r, k, m, out);
-        int e = add_unary(r, k, m, out);
-        if (e < 0)
-                return e;
-        uint64_t at = 0;
         for (; exceptions; exceptions--, at++) {
                 uint64_t skip = bits_get_number(r);
                 if (skip >= m || (at += skip) >= m)
                         return -EBADMSG;
-                out[at] += (bits_get_number(r) + 1) << k;
+                out[at] = (int64_t)((uint64_t)out[at] + ((bits_get_number(r) + 1) << k));
         }
         return 0;
 }
 
-static int get_sparse(BitReader *r, unsigned k, int64_t base, uint32_t size, int64_t *out) {
-        uint64_t distance[INTS_GROUP], u[INTS_GROUP];
+static void use_block(uint32_t m, bool centred, uint64_t base, Sum *sum, int64_t *x) {
+        if (sum->order == 0)
+                use_packed(m, (Use){ false, centred, 0 }, base, sum, x);
+        else if (sum->order == 1)
+                use_packed(m, (Use){ false, centred, 1 }, base, sum, x);
+        else
+                use_packed(m, (Use){ false, centred, 2 }, base, sum, x);
+}
+
+static int block_packed(BitReader *r, unsigned width, uint32_t m, uint64_t base, Sum *sum, int64_t *out) {
+        if (get_packed(r, width, m, (uint64_t *)out) < 0)
+                return -EBADMSG;
+        use_block(m, false, base, sum, out);
+        return 0;
+}
+
+static int block_rice(BitReader *r, unsigned k, uint32_t m, bool centred, uint64_t base, Sum *sum, int64_t *out) {
+        BitReader ahead = *r;
+        if (bits_get_number(&ahead)) {
+                if (get_rice(r, k, m, out) < 0)
+                        return -EBADMSG;
+                use_block(m, centred, base, sum, out);
+                return 0;
+        }
+        *r = ahead;
+        if (get_packed(r, k, m, (uint64_t *)out) < 0)
+                return -EBADMSG;
+        switch (sum->order * 2 + centred) {
+        case 0: return use_rice(r, k, m, (Use){ false, false, 0 }, base, sum, out);
+        case 1: return use_rice(r, k, m, (Use){ false, true, 0 }, base, sum, out);
+        case 2: return use_rice(r, k, m, (Use){ false, false, 1 }, base, sum, out);
+        case 3: return use_rice(r, k, m, (Use){ false, true, 1 }, base, sum, out);
+        case 4: return use_rice(r, k, m, (Use){ false, false, 2 }, base, sum, out);
+        default: return use_rice(r, k, m, (Use){ false, true, 2 }, base, sum, out);
+        }
+}
+
+/* `count` residuals that are the base. */
+static inline void sum_flat(uint32_t count, uint64_t base, Sum *sum, int64_t *out) {
+        Sum s = *sum;
+        if (s.order == 0)
+                for (uint32_t i = 0; i < count; i++)
+                        out[i] = (int64_t)(s.last + base);
+        else if (s.order == 1)
+                for (uint32_t i = 0; i < count; i++)
+                        out[i] = sum_next(&s, 1, base);
+        else
+                for (uint32_t i = 0; i < count; i++)
+                        out[i] = sum_next(&s, 2, base);
+        *sum = s;
+}
+
+static int block_sparse(BitReader *r, unsigned k, uint64_t base, uint32_t size, Sum *sum, int64_t *out) {
+        int64_t distance[INTS_GROUP], u[INTS_GROUP];
         uint64_t m = bits_get_number(r);
         if (m > size)
                 return -EBADMSG;
         unsigned k2 = (unsigned)bits_get(r, 6);
-        for (uint32_t i = 0; i < size; i++)
-                out[i] = base;
         if (get_rice(r, k2, (uint32_t)m, distance) < 0 || get_rice(r, k, (uint32_t)m, u) < 0)
                 return -EBADMSG;
-        uint64_t at = 0;
+        uint32_t at = 0;
         for (uint32_t i = 0; i < m; i++, at++) {
-                if (distance[i] >= size || (at += distance[i]) >= size)
+                if ((uint64_t)distance[i] >= size - at)
                         return -EBADMSG;
-                out[at] = (int64_t)((uint64_t)base + (uint64_t)unzigzag(u[i] + 1));
+                sum_flat((uint32_t)distance[i], base, sum, out + at);
+                at += (uint32_t)distance[i];
+                out[at] = sum_next(sum, sum->order, base + (uint64_t)unzigzag((uint64_t)u[i] + 1));
         }
+        sum_flat(size - at, base, sum, out + at);
         return 0;
 }
 
-static int get_block(BitReader *r, uint32_t left, int64_t *base, int64_t *out, uint32_t *ret_size) {
+static int get_block(BitReader *r, uint32_t left, uint64_t *base, Sum *sum, int64_t *out, uint32_t *ret_size) {
         unsigned size_code = (unsigned)bits_get(r, 3), kind = (unsigned)bits_get(r, 3);
         uint32_t size = block_size(size_code, left);
         unsigned k = kind == BLOCK_FLAT ? 0 : (unsigned)bits_get(r, 6);
         unsigned shift = base_shift(kind, k);
-        uint64_t b = (uint64_t)(*base >> shift) + (uint64_t)unzigzag(bits_get_number(r));
-        *base = (int64_t)(b << shift);
+        *base = ((uint64_t)((int64_t)*base >> shift) + (uint64_t)unzigzag(bits_get_number(r))) << shift;
         *ret_size = size;
         if (bits_overrun(r))
                 return -EBADMSG;
-        uint64_t *u = (uint64_t *)out; /* signed and unsigned of one type may share a place */
-        uint64_t from = (uint64_t)*base;
-        int e = 0;
         switch (kind) {
-        case BLOCK_FLAT:
-                for (uint32_t i = 0; i < size; i++)
-                        out[i] = *base;
-                break;
-        case BLOCK_PACKED:
-                get_packed(r, k + 1, size, u);
-                for (uint32_t i = 0; i < size; i++)
-                        u[i] += from;
-                break;
-        case BLOCK_RICE_ABOVE:
-                e = get_rice(r, k, size, u);
-                for (uint32_t i = 0; e == 0 && i < size; i++)
-                        u[i] += from;
-                break;
-        case BLOCK_RICE_BOTH:
-                e = get_rice(r, k, size, u);
-                for (uint32_t i = 0; e == 0 && i < size; i++)
-                        u[i] = from + (uint64_t)unzigzag(u[i]);
-                break;
-        case BLOCK_SPARSE:
-                e = get_sparse(r, k, *base, size, out);
-                break;
-        default:
-                e = -EBADMSG;
+        case BLOCK_FLAT: sum_flat(size, *base, sum, out); return 0;
+        case BLOCK_PACKED: return block_packed(r, k + 1, size, *base, sum, out);
+        case BLOCK_RICE_ABOVE: return block_rice(r, k, size, false, *base, sum, out);
+        case BLOCK_RICE_BOTH: return block_rice(r, k, size, true, *base, sum, out);
+        case BLOCK_SPARSE: return block_sparse(r, k, *base, size, sum, out);
+        default: return -EBADMSG;
         }
-        return e < 0 || bits_overrun(r) ? -EBADMSG : 0;
-}
-
-/* x[i] = residual i + x[i - 1], from `start` on, in place. */
-static void sum_up(int64_t start, uint32_t count, int64_t *x) {
-        uint64_t sum = (uint64_t)start;
-        for (uint32_t i = 0; i < count; i++)
-                x[i] = (int64_t)(sum += (uint64_t)x[i]);
-}
-
-static void undo_order(unsigned order, uint32_t count, int64_t *x) {
-        if (order == 0) {
-                for (uint32_t i = 1; i < count; i++)
-                        x[i] = (int64_t)((uint64_t)x[i] + (uint64_t)x[0]);
-                return;
-        }
-        if (order == 2)
-                sum_up(x[1], count - 2, x + 2);
-        sum_up(x[0], count - 1, x + 1);
 }
 
 static int get_group(BitReader *r, uint32_t count, int64_t *x) {
-        unsigned order = (unsigned)bits_get(r, 2);
-        if (order > 2)
+        Sum sum = { .order = (unsigned)bits_get(r, 2), .last = (uint64_t)x[0] };
+        if (sum.order > 2)
                 return -EBADMSG;
         uint32_t done = 1;
-        if (order == 2)
-                x[done++] = unzigzag(bits_get_number(r));
-        int64_t base = 0;
+        if (sum.order == 2) {
+                sum.step = (uint64_t)unzigzag(bits_get_number(r));
+                x[done++] = (int64_t)(sum.last += sum.step);
+        }
+        uint64_t base = 0;
         while (done < count) {
                 uint32_t size;
-                if (get_block(r, count - done, &base, x + done, &size) < 0)
+                if (get_block(r, count - done, &base, &sum, x + done, &size) < 0)
                         return -EBADMSG;
                 done += size;
         }
-        undo_order(order, count, x);
-        return 0;
+        return bits_overrun(r) ? -EBADMSG : 0;
 }
 
 int ints_next(IntsReader *r, int64_t *out, uint32_t *ret_count) {

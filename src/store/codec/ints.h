@@ -13,6 +13,9 @@ typedef void IntsFill(void *context, uint32_t first, uint32_t count, int64_t *ou
 /* Appends n numbers (1..CODEC_MAX), the first of which has to be 0 (the caller keeps where it starts). */
 void ints_encode(IntsFill *fill, void *context, uint32_t n, CodecEffort effort, Buf *out);
 
+/* The same behind a varint of how many bytes it takes: something may follow. */
+void ints_encode_sized(IntsFill *fill, void *context, uint32_t n, CodecEffort effort, Buf *out);
+
 typedef struct IntsReader {
         const uint8_t *bytes;
         size_t len;

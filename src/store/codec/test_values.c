@@ -172,7 +172,7 @@ static void staleness_does_not_spoil_the_rest(void **state) {
                 v[i] = w[i] = (m += (double)(next_random(&s) % 256)) / 100;
         w[100] = w[1500] = w[1501] = w[N - 1] = stale();
         size_t plain = trip(v, N), marked = trip(w, N);
-        assert_true(marked < plain + 40);
+        assert_true(marked < plain + 20);
         w[0] = stale();
         (void)trip(w, N);
         w[7] = NAN;
@@ -199,7 +199,7 @@ static void resets_and_bursts_stay_where_they_are(void **state) {
                 w[i] = m + reset;
         }
         size_t plain = trip(v, N), with_reset = trip(w, N);
-        assert_true(with_reset < plain + 30);
+        assert_true(with_reset < plain + 60);
         for (uint32_t i = 2000; i < N; i++)
                 v[i] += i < 2010 ? (i - 2000) * 1e6 : 1e7;
         assert_true(trip(v, N) < plain + 80);
@@ -238,6 +238,26 @@ static void any_bits_come_back(void **state) {
         for (uint32_t i = 0; i < N; i++)
                 v[i] = odd[next_random(&s) % ARRAY_LEN(odd)];
         (void)trip(v, N);
+}
+
+static void sums_of_decimals_pay_for_their_errors_only(void **state) {
+        (void)state;
+        static double v[N];
+        uint64_t s = 9;
+        for (uint32_t i = 0; i < N; i++) {
+                v[i] = 0;
+                for (unsigned k = 0; k < 30; k++)
+                        v[i] += (double)(next_random(&s) % 40) / 100;
+        }
+        /* A sum scatters by 63 hundredths: 8 bits; the errors of adding by one or two places. */
+        assert_true(trip(v, N) < N * 11 / 8);
+        v[1] = NAN;
+        v[2000] = -1e300;
+        v[2001] = 1e-300;
+        assert_true(trip(v, N) < N * 11 / 8 + 60);
+        for (uint32_t i = 0; i < 20; i++)
+                v[i] = i % 5 ? 0.1 + 0.2 + i : i;
+        assert_true(trip(v, 20) < 60);
 }
 
 static void floats_lose_their_empty_bits(void **state) {
@@ -366,6 +386,7 @@ int main(void) {
                 cmocka_unit_test(resets_and_bursts_stay_where_they_are),
                 cmocka_unit_test(idle_stretches_cost_next_to_nothing),
                 cmocka_unit_test(any_bits_come_back),
+                cmocka_unit_test(sums_of_decimals_pay_for_their_errors_only),
                 cmocka_unit_test(floats_lose_their_empty_bits),
                 cmocka_unit_test(increase_beside_last_is_nearly_free),
                 cmocka_unit_test(a_base_of_no_use_does_no_harm),

@@ -131,16 +131,9 @@ static void keep_shorter(Buf *out, size_t from, size_t second) {
 
 static void put_beats(const int64_t *times, uint32_t n, uint64_t step, Buf *out) {
         Source s = { times, step };
-        CLEANUP(buf_deinit) Buf beats = BUF_WITH_LIMIT(BUF_LIMIT_DEFAULT);
-        ints_encode(fill_beats, &s, n, CODEC_SMALL, &beats);
-        if (buf_error(&beats)) {
-                out->error = out->error ? out->error : buf_error(&beats);
-                return;
-        }
         put_head(out, TIMES_BEATS, times[0]);
         put_varint(out, step);
-        put_varint(out, beats.len);
-        buf_put(out, beats.data, beats.len);
+        ints_encode_sized(fill_beats, &s, n, CODEC_SMALL, out);
         ints_encode(fill_jitter, &s, n, CODEC_SMALL, out);
 }
 

@@ -7,7 +7,7 @@
  *
  * Layout of a value column.
  *
- *   1 byte      bits 0-2 kind, bit 3 specials follow (CONSTANT, DECIMAL, SCALED), bits 4-7 e (0 in RAW and BITS)
+ *   1 byte      bits 0-2 kind, bit 3 specials follow (CONSTANT, DECIMAL, SCALED), bits 4-7 e (0 in RAW and in BITS without bit 3)
  *   specials    see below
  *   then by kind, where "number" is varint of zigzag:
  *     0 CONSTANT  number m: all values are m / 10^e
@@ -16,10 +16,14 @@
  *     3 DECIMAL   number m, ints x: value i is (m + x[i]) / 10^e
  *     4 SCALED    varint g, number m, ints x: value i is (m + g * x[i]) / 10^e
  *     5 BITS      1 byte s < 64, 8 bytes o, ints x: value i has the place o + (x[i] << s)
+ *     5 with bit 3: CORRECTED  number m, number c, varint bytes of x, ints x, ints y: value i has the place that
+ *                 (m + x[i]) / 10^e has, plus c + y[i]
  *
  * m and x are modulo 2^64 and signed when they are made a double. The place of a double is its bits as a signed number,
  * with all bits but the sign inverted when it is negative: ascending places are ascending doubles, and every
  * pattern, NaN too, has one.
+ *
+ * CORRECTED is for sums of decimal numbers, which miss the decimal number that they should be by a few units in the last place.
  *
  * Specials are values that m / 10^e does not give: runs of neighbours, in which the numbers below mean nothing.
  *
@@ -51,7 +55,7 @@
 #include <assert.h>
 
 enum { KIND_CONSTANT, KIND_RAW, KIND_LINEAR, KIND_DECIMAL, KIND_SCALED, KIND_BITS, KIND_NEAR, KIND_NEAR_BITS };
-enum { HEAD_KIND = 7, HEAD_SPECIALS = 8, HEAD_DIFFERENCE = 8, HEAD_DIGITS = 4 };
+enum { HEAD_KIND = 7, HEAD_SPECIALS = 8, HEAD_DIFFERENCE = 8, HEAD_CORRECTED = 8, HEAD_DIGITS = 4 };
 enum { SPECIALS_STALE, SPECIALS_SAME, SPECIALS_OWN };
 
 #define STALE_BITS 0x7ff0000000000002u
@@ -83,6 +87,7 @@ typedef struct Survey {
         bool same;            /* all specials have special_bits */
         uint64_t special_bits;
         int64_t m0, last;     /* first and last ordinary value as whole numbers */
+        bool near;            /* all are ordinary and below 2^51 as whole numbers */
         bool linear;          /* and no special */
         int64_t step;
         uint64_t ones;        /* all differences to m0, or-ed */
@@ -101,8 +106,9 @@ static unsigned digits_of(double v, unsigned from) {
 /* Digits that a few values of the column need. */
 static unsigned guess_digits(const double *values, uint32_t n) {
         unsigned digits = 0;
-        for (unsigned i = 0; i < 8; i++) {
-                unsigned d = digits_of(values[(uint64_t)i * (n - 1) / 7], digits);
+        uint32_t looks = n < 256 ? 4 : 8;
+        for (uint32_t i = 0; i < looks; i++) {
+                unsigned d = digits_of(values[(uint64_t)i * (n - 1) / (looks - 1)], digits);
                 digits = d <= DECIMAL_MAX ? d : digits;
         }
         return digits;
@@ -129,8 +135,7 @@ static uint64_t inverse_of(uint64_t odd) {
  * is small; anything else lands above it. */
 static void take_divisor(Survey *s, int64_t difference) {
         uint64_t d = difference < 0 ? -(uint64_t)difference : (uint64_t)difference;
-        s->ones |= d;
-        if (s->odd == 1 || d == 0 || (s->odd && d * s->inverse <= UINT64_MAX / s->odd))
+        if (d == 0 || (s->odd && d * s->inverse <= UINT64_MAX / s->odd))
                 return;
         s->odd = greatest_divisor(d >> __builtin_ctzll(d), s->odd);
         s->inverse = inverse_of(s->odd);
@@ -148,14 +153,12 @@ static void take_ordinary(Survey *s, const int64_t *m, uint32_t n) {
                 s->linear = m[i] - s->last == s->step;
                 s->last = m[i];
         }
-        uint64_t ones = 0;
-        if (s->odd == 1)
-                for (i = 0; i < n; i++)
-                        ones |= (uint64_t)(m[i] - s->m0);
-        else
-                for (i = 0; i < n; i++)
-                        take_divisor(s, m[i] - s->m0);
-        s->ones |= ones;
+        uint64_t ones = s->ones;
+        for (i = 0; i < n; i++)
+                ones |= (uint64_t)(m[i] - s->m0);
+        s->ones = ones;
+        for (i = 0; i < n && s->odd != 1; i++)
+                take_divisor(s, m[i] - s->m0);
         s->last = m[n - 1];
         s->ordinary += n;
 }
@@ -171,6 +174,29 @@ static void take_special(Survey *s, uint32_t index, double v) {
 
 static size_t specials_cost(const Survey *s) {
         return 2 * (size_t)s->runs + 8 * (s->same ? 1 : (size_t)s->specials);
+}
+
+/* The same for values that all fit and are below 2^51 as whole numbers; false, with nothing of use in m, when they are not. */
+static bool round_near(const double *values, uint32_t n, double power, int64_t *m) {
+        uint64_t wrong = 0;
+        for (uint32_t i = 0; i < n; i++) {
+                double x = values[i] * power, magic = x + DECIMAL_MAGIC, whole = magic - DECIMAL_MAGIC;
+                m[i] = (int64_t)(double_bits(magic) - double_bits(DECIMAL_MAGIC));
+                wrong |= double_bits(whole / power) ^ double_bits(values[i]);
+                wrong |= fabs(x) < DECIMAL_NEAR ? 0 : 1;
+        }
+        return wrong == 0;
+}
+
+static bool round_near_whole(const double *values, uint32_t n, int64_t *m) {
+        uint64_t wrong = 0;
+        for (uint32_t i = 0; i < n; i++) {
+                double magic = values[i] + DECIMAL_MAGIC;
+                m[i] = (int64_t)(double_bits(magic) - double_bits(DECIMAL_MAGIC));
+                wrong |= double_bits(magic - DECIMAL_MAGIC) ^ double_bits(values[i]);
+                wrong |= fabs(values[i]) < DECIMAL_NEAR ? 0 : 1;
+        }
+        return wrong == 0;
 }
 
 /* Whole numbers of n values; how many fit. */
@@ -209,7 +235,9 @@ static int survey_once(Survey *s, const double *values, uint32_t n) {
         double power = POWERS_OF_TEN[s->digits];
         for (uint32_t first = 0; first < n; first += 256) {
                 uint32_t size = n - first < 256 ? n - first : 256;
-                if (round_all(values + first, size, power, m) == size)
+                bool near = s->digits ? round_near(values + first, size, power, m) : round_near_whole(values + first, size, m);
+                s->near &= near;
+                if (near || round_all(values + first, size, power, m) == size)
                         take_ordinary(s, m, size);
                 else if (!take_mixed(s, values + first, first, size, m))
                         return 1;
@@ -224,7 +252,7 @@ static bool survey(Survey *s, const double *values, uint32_t n) {
         unsigned digits = guess_digits(values, n);
         int r;
         do {
-                *s = (Survey){ .digits = digits, .linear = true };
+                *s = (Survey){ .digits = digits, .linear = true, .near = true };
                 r = survey_once(s, values, n);
                 digits = s->digits;
         } while (r > 0);
@@ -237,23 +265,48 @@ static bool survey(Survey *s, const double *values, uint32_t n) {
 typedef struct Source {
         const double *values, *base;
         double power;
-        bool specials, difference;
+        bool near, specials, difference;
         uint64_t m0, inverse;
         unsigned shift;
-        int64_t last; /* stands for a special */
+        int64_t last; /* number before the group; stands for a special */
 } Source;
+
+/* Specials get numbers between their neighbours': a reader puts something else there, and nothing is smoother. */
+static void bridge(const Source *s, uint32_t first, uint32_t count, int64_t *x) {
+        int64_t before = s->last;
+        for (uint32_t i = 0; i < count;) {
+                uint32_t next = i;
+                while (next < count && !decimal_fits(s->values[first + next], s->power, decimal_round(s->values[first + next], s->power)))
+                        next++;
+                int64_t step = next < count ? (int64_t)((uint64_t)x[next] - (uint64_t)before) / (int64_t)(next - i + 1) : 0;
+                for (; i < next; i++)
+                        x[i] = before = (int64_t)((uint64_t)before + (uint64_t)step);
+                if (i < count)
+                        before = x[i++];
+        }
+}
 
 static void fill_decimal(void *context, uint32_t first, uint32_t count, int64_t *out) {
         Source *s = context;
-        for (uint32_t i = 0; i < count; i++)
-                out[i] = decimal_round(s->values[first + i], s->power);
-        for (uint32_t i = 0; s->specials && i < count; i++) {
-                if (!decimal_fits(s->values[first + i], s->power, out[i]))
-                        out[i] = s->last;
-                s->last = out[i];
+        const double *values = s->values + first;
+        double power = s->power;
+        uint64_t m0 = s->m0, inverse = s->inverse;
+        if (s->near)
+                for (uint32_t i = 0; i < count; i++)
+                        out[i] = (int64_t)((uint64_t)decimal_round_near(values[i], power) - m0);
+        else
+                for (uint32_t i = 0; i < count; i++)
+                        out[i] = (int64_t)((uint64_t)decimal_round(values[i], power) - m0);
+        if (s->shift)
+                for (uint32_t i = 0; i < count; i++)
+                        out[i] >>= s->shift;
+        for (uint32_t i = 0; inverse != 1 && i < count; i++)
+                out[i] = (int64_t)((uint64_t)out[i] * inverse);
+        if (s->specials) {
+                /* The column begins at its first ordinary value. */
+                bridge(s, first, count, out);
+                s->last = out[count - 1];
         }
-        for (uint32_t i = 0; i < count; i++)
-                out[i] = (int64_t)((uint64_t)((int64_t)((uint64_t)out[i] - s->m0) >> s->shift) * s->inverse);
 }
 
 static void fill_places(void *context, uint32_t first, uint32_t count, int64_t *out) {
@@ -314,8 +367,8 @@ static void put_decimal(Buf *out, const Survey *s, const double *values, uint32_
                 put_varint(out, zigzag(s->step));
         if (kind != KIND_DECIMAL && kind != KIND_SCALED)
                 return;
-        Source source = { .values = values, .power = POWERS_OF_TEN[s->digits], .specials = s->specials > 0,
-                          .m0 = (uint64_t)s->m0, .inverse = s->inverse, .shift = shift, .last = s->m0 };
+        Source source = { .values = values, .power = POWERS_OF_TEN[s->digits], .near = s->near, .specials = s->specials > 0,
+                          .m0 = (uint64_t)s->m0, .inverse = s->inverse, .shift = shift };
         ints_encode(fill_decimal, &source, n, effort, out);
 }
 
@@ -328,6 +381,52 @@ static void put_places(Buf *out, const double *values, uint32_t n, CodecEffort e
         buf_put_char(out, (char)source.shift);
         put_word(out, origin);
         ints_encode(fill_places, &source, n, effort, out);
+}
+
+/* Two encodings lie in `out` at `from` and at `second`: keeps the shorter one. */
+static void keep_shorter(Buf *out, size_t from, size_t second) {
+        if (buf_error(out))
+                return;
+        size_t len = second - from, len2 = out->len - second;
+        if (len2 < len)
+                memmove(out->data + from, out->data + second, len2);
+        out->len = from + (len2 < len ? len2 : len);
+}
+
+/* ---- Sums of decimal numbers ---- */
+
+/* By how many places v misses the decimal number that it is near to. */
+static uint64_t correction(double v, double power) {
+        return place(double_bits(v)) - place(double_bits((double)decimal_round(v, power) / power));
+}
+
+/* Digits with which some values are within a few places of a decimal number, or DECIMAL_MAX + 1. With at most half of
+ * the digits that a double has, this is hardly chance. */
+static unsigned guess_near_digits(const double *values, uint32_t n) {
+        unsigned digits = 0, max = 8;
+        for (uint32_t i = 0; i < 8 && digits <= max; i++) {
+                double v = values[(uint64_t)i * (n - 1) / 7];
+                while (digits <= max && zigzag((int64_t)correction(v, POWERS_OF_TEN[digits])) > 256)
+                        digits++;
+        }
+        return digits <= max ? digits : DECIMAL_MAX + 1;
+}
+
+static void fill_corrections(void *context, uint32_t first, uint32_t count, int64_t *out) {
+        Source *s = context;
+        for (uint32_t i = 0; i < count; i++)
+                out[i] = (int64_t)(correction(s->values[first + i], s->power) - s->m0);
+}
+
+static void put_corrected(Buf *out, const double *values, uint32_t n, unsigned digits, CodecEffort effort) {
+        double power = POWERS_OF_TEN[digits];
+        Source source = { .values = values, .power = power, .m0 = (uint64_t)decimal_round(values[0], power), .inverse = 1 };
+        Source corrections = { .values = values, .power = power, .m0 = correction(values[0], power) };
+        put_head(out, KIND_BITS, HEAD_CORRECTED, digits);
+        put_varint(out, zigzag((int64_t)source.m0));
+        put_varint(out, zigzag((int64_t)corrections.m0));
+        ints_encode_sized(fill_decimal, &source, n, effort, out);
+        ints_encode(fill_corrections, &corrections, n, effort, out);
 }
 
 static bool all_same_bits(const double *values, uint32_t n) {
@@ -348,12 +447,24 @@ static void put_same(Buf *out, double v) {
 void values_encode(const double *values, uint32_t n, CodecEffort effort, Buf *out) {
         assert(n >= 1 && n <= CODEC_MAX);
         Survey s;
-        if (all_same_bits(values, n))
+        if (all_same_bits(values, n)) {
                 put_same(out, values[0]);
-        else if (survey(&s, values, n))
+                return;
+        }
+        size_t from = out->len;
+        bool decimal = survey(&s, values, n);
+        if (decimal)
                 put_decimal(out, &s, values, n, effort);
         else
                 put_places(out, values, n, effort);
+        /* Many digits, or many exceptions to few: perhaps it is sums. */
+        bool odd = !decimal || s.digits > 9 || (!s.same && s.specials > 2);
+        unsigned digits = odd && n > 2 ? guess_near_digits(values, n) : DECIMAL_MAX + 1;
+        if (digits > DECIMAL_MAX)
+                return;
+        size_t second = out->len;
+        put_corrected(out, values, n, digits, effort);
+        keep_shorter(out, from, second);
 }
 
 /* ---- Reading ---- */
@@ -371,7 +482,9 @@ typedef struct Column {
         uint64_t g, m, step;
         unsigned shift;
         Specials specials;
-        const uint8_t *ints; /* to the end */
+        const uint8_t *ints, *ints_end;
+        const uint8_t *corrections; /* to the end, or NULL */
+        uint64_t c;                 /* the first of them */
 } Column;
 
 static bool get_word(const uint8_t **at, const uint8_t *end, uint64_t *ret) {
@@ -439,6 +552,15 @@ static void put_in_place(const Specials *s, uint32_t n, uint32_t first, uint32_t
         }
 }
 
+static bool get_corrected(const uint8_t *at, const uint8_t *end, Column *c) {
+        uint64_t len;
+        if (!get_number(&at, end, &c->m) || !get_number(&at, end, &c->c) || !varint_get(&at, end, &len) || len > (uint64_t)(end - at))
+                return false;
+        c->ints = at;
+        c->ints_end = c->corrections = at + len;
+        return true;
+}
+
 /* Whether what the head says is there, and that nothing follows where nothing may. */
 static bool get_body(const uint8_t *at, const uint8_t *end, Column *c) {
         switch (c->kind) {
@@ -450,6 +572,8 @@ static bool get_body(const uint8_t *at, const uint8_t *end, Column *c) {
                         return false;
                 break;
         case KIND_BITS:
+                if (c->flag)
+                        return get_corrected(at, end, c);
                 if (at == end || *at > 63)
                         return false;
                 c->shift = *at++;
@@ -460,6 +584,7 @@ static bool get_body(const uint8_t *at, const uint8_t *end, Column *c) {
         if (word ? !get_word(&at, end, &c->m) : !get_number(&at, end, &c->m))
                 return false;
         c->ints = at;
+        c->ints_end = end;
         return true;
 }
 
@@ -471,9 +596,9 @@ static int get_column(const uint8_t *bytes, size_t len, uint32_t n, Column *c) {
         *c = (Column){ .kind = head & HEAD_KIND, .digits = head >> HEAD_DIGITS, .flag = head & HEAD_SPECIALS, .g = 1 };
         bool may_have = c->kind == KIND_CONSTANT || c->kind == KIND_DECIMAL || c->kind == KIND_SCALED;
         bool near = c->kind == KIND_NEAR || c->kind == KIND_NEAR_BITS;
-        if (c->flag && !may_have && !near)
+        if (c->flag && !may_have && !near && c->kind != KIND_BITS)
                 return -EBADMSG;
-        if (c->digits && (c->kind == KIND_RAW || c->kind == KIND_BITS || c->kind == KIND_NEAR_BITS))
+        if (c->digits && (c->kind == KIND_RAW || (c->kind == KIND_BITS && !c->flag) || c->kind == KIND_NEAR_BITS))
                 return -EBADMSG;
         if (c->flag && may_have && !get_specials(&at, end, n, &c->specials))
                 return -EBADMSG;
@@ -483,15 +608,21 @@ static int get_column(const uint8_t *bytes, size_t len, uint32_t n, Column *c) {
 static void scale(const Column *c, const int64_t *x, uint32_t count, double *values) {
         double power = POWERS_OF_TEN[c->digits];
         uint64_t m = c->m, g = c->g;
-        if (c->kind == KIND_BITS)
+        if (c->kind == KIND_BITS && !c->corrections) {
                 for (uint32_t i = 0; i < count; i++)
                         values[i] = bits_double(place(m + ((uint64_t)x[i] << c->shift)));
-        else if (c->digits == 0)
+                return;
+        }
+        if (g == 1)
                 for (uint32_t i = 0; i < count; i++)
-                        values[i] = (double)(int64_t)(m + g * (uint64_t)x[i]);
+                        values[i] = (double)(int64_t)(m + (uint64_t)x[i]);
         else
                 for (uint32_t i = 0; i < count; i++)
-                        values[i] = (double)(int64_t)(m + g * (uint64_t)x[i]) / power;
+                        values[i] = (double)(int64_t)(m + g * (uint64_t)x[i]);
+        /* Apart from the conversions, so that two or four are divided at once. */
+        if (c->digits)
+                for (uint32_t i = 0; i < count; i++)
+                        values[i] /= power;
 }
 
 /* Columns that are only a head. */
@@ -506,16 +637,21 @@ static void make_simple(const Column *c, uint32_t first, uint32_t count, double 
                         values[i] = v;
 }
 
-/* Groups of the ints that [first, first + count) meets. */
-static int make_groups(const Column *c, const uint8_t *end, uint32_t n, uint32_t first, uint32_t count, double *values) {
-        IntsReader r;
-        int e = ints_open(&r, c->ints, (size_t)(end - c->ints), n);
+/* Opens ints at the group of a value. */
+static int open_at(IntsReader *r, const uint8_t *bytes, const uint8_t *end, uint32_t n, uint32_t first) {
+        int e = ints_open(r, bytes, (size_t)(end - bytes), n);
         for (uint32_t i = first / INTS_GROUP; e == 0 && i > 0; i--)
-                e = ints_skip(&r);
-        uint32_t skip = first % INTS_GROUP;
+                e = ints_skip(r);
+        return e;
+}
+
+/* Values of [first, first + count), from the groups of ints that it meets. */
+static int make_groups(const Column *c, uint32_t n, uint32_t first, uint32_t count, double *values) {
+        IntsReader r;
+        int64_t x[INTS_GROUP];
+        uint32_t skip = first % INTS_GROUP, got;
+        int e = open_at(&r, c->ints, c->ints_end, n, first);
         while (e == 0 && count > 0) {
-                int64_t x[INTS_GROUP];
-                uint32_t got;
                 e = ints_next(&r, x, &got);
                 if (e < 0)
                         break;
@@ -523,6 +659,22 @@ static int make_groups(const Column *c, const uint8_t *end, uint32_t n, uint32_t
                 scale(c, x + skip, take, values);
                 values += take;
                 count -= take;
+                skip = 0;
+        }
+        return e;
+}
+
+static int correct_groups(const Column *c, const uint8_t *end, uint32_t n, uint32_t first, uint32_t count, double *values) {
+        IntsReader r;
+        int64_t x[INTS_GROUP];
+        uint32_t skip = first % INTS_GROUP, got;
+        int e = open_at(&r, c->corrections, end, n, first);
+        while (e == 0 && count > 0) {
+                e = ints_next(&r, x, &got);
+                if (e < 0)
+                        break;
+                for (; skip < got && count > 0; skip++, count--, values++)
+                        *values = bits_double(place(place(double_bits(*values)) + c->c + (uint64_t)x[skip]));
                 skip = 0;
         }
         return e;
@@ -539,7 +691,9 @@ int values_decode_range(const uint8_t *bytes, size_t len, uint32_t n, uint32_t f
         if (!c.ints)
                 make_simple(&c, first, count, ret_values);
         else
-                e = make_groups(&c, bytes + len, n, first, count, ret_values);
+                e = make_groups(&c, n, first, count, ret_values);
+        if (e == 0 && c.corrections)
+                e = correct_groups(&c, bytes + len, n, first, count, ret_values);
         if (e == 0 && c.specials.runs)
                 put_in_place(&c.specials, n, first, count, ret_values);
         return e;
@@ -578,16 +732,6 @@ static void fill_near_places(void *context, uint32_t first, uint32_t count, int6
         for (uint32_t i = 0; i < count; i++)
                 out[i] = (int64_t)(place(double_bits(s->values[first + i])) -
                                    predict_place(s->base, first + i, s->difference) - s->m0);
-}
-
-/* Two encodings lie in `out` at `from` and at `second`: keeps the shorter one. */
-static void keep_shorter(Buf *out, size_t from, size_t second) {
-        if (buf_error(out))
-                return;
-        size_t len = second - from, len2 = out->len - second;
-        if (len2 < len)
-                memmove(out->data + from, out->data + second, len2);
-        out->len = from + (len2 < len ? len2 : len);
 }
 
 static void put_near(Source *s, unsigned digits, uint32_t n, CodecEffort effort, Buf *out) {

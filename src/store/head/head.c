@@ -35,18 +35,31 @@ static void note(Head *h, HeadSeries *s, int64_t time) {
         g->samples++;
 }
 
-static SampleFault append(Head *h, uint32_t ref, HeadSeries *s, int64_t time, double value) {
+size_t head_append(Head *h, uint32_t ref, const int64_t *times, const double *values, size_t n) {
+        HeadSeries *s = index_series(h->index, ref);
         TailSample *tail = index_tail(h->index, ref);
-        if (s->tail_n == TAIL_MAX || (s->tail_n && time - s->tail_ms > (int64_t)UINT32_MAX)) {
-                if (generation_seal(h->current, s->chunk, s->tail_ms, tail, s->tail_n, &s->chunk) < 0)
-                        return SAMPLE_NO_MEMORY;
-                s->tail_n = 0;
+        Generation *g = h->current;
+        int64_t last = s->last_ms;
+        size_t i = 0;
+        for (; i < n && times[i] > last; i++) {
+                last = times[i];
+                if (s->tail_n == TAIL_MAX || (s->tail_n && last - s->tail_ms > (int64_t)UINT32_MAX)) {
+                        if (generation_seal(g, s->chunk, s->tail_ms, tail, s->tail_n, &s->chunk) < 0)
+                                break;
+                        s->tail_n = 0;
+                }
+                if (s->tail_n == 0)
+                        s->tail_ms = last;
+                tail[s->tail_n++] = (TailSample){ (uint32_t)(last - s->tail_ms), values[i] };
         }
-        if (s->tail_n == 0)
-                s->tail_ms = time;
-        tail[s->tail_n++] = (TailSample){ (uint32_t)(time - s->tail_ms), value };
-        note(h, s, time);
-        return SAMPLE_OK;
+        if (i == 0)
+                return 0;
+        s->last_ms = times[i - 1];
+        s->seen = g->number;
+        g->min_ms = times[0] < g->min_ms ? times[0] : g->min_ms;
+        g->max_ms = s->last_ms > g->max_ms ? s->last_ms : g->max_ms;
+        g->samples += i;
+        return i;
 }
 
 /* A float at that very instant, in either generation. */
@@ -130,7 +143,7 @@ SampleFault head_float(Head *h, uint32_t ref, int64_t time, double value, int64_
         double other;
         *ret_same = false;
         if (time > s->last_ms)
-                return append(h, ref, s, time, value);
+                return head_append(h, ref, &time, &value, 1) == 1 ? SAMPLE_OK : SAMPLE_NO_MEMORY;
         switch (standing(h, ref, s, time, &other)) {
         case STANDING_FLOAT:
                 *ret_same = memcmp(&other, &value, sizeof value) == 0;

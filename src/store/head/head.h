@@ -20,7 +20,10 @@ int head_init(Head *h, uint32_t max_series) MUST_USE;
 void head_deinit(Head *h);
 size_t head_memory(const Head *h);
 
-/* Adds a sample. SAMPLE_OK also for one that is there with the same bits (*ret_same). */
+/* As many of n samples as are newer than the newest of the series and than those before them: the usual case, quick. Returns how many
+ * were added; fewer without memory too. */
+size_t head_append(Head *h, uint32_t ref, const int64_t *times, const double *values, size_t n);
+/* Adds one sample. SAMPLE_OK also for one that is there with the same bits (*ret_same). */
 SampleFault head_float(Head *h, uint32_t ref, int64_t time, double value, int64_t window_ms, bool *ret_same) MUST_USE;
 SampleFault head_histogram(Head *h, uint32_t ref, int64_t time, const uint8_t *bytes, size_t n, int64_t window_ms, bool *ret_same) MUST_USE;
 

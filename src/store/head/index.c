@@ -4,12 +4,10 @@
 
 #include "base/varint.h"
 
-#include <assert.h>
 #include <sys/random.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#define SERIES_PAGE 1024u
 #define TEXT_PAGE (1u << 18)
 #define LIST_PAGE (1u << 16)
 #define PAIR_PAGE 1024u
@@ -23,11 +21,9 @@ typedef struct Table {
 } Table;
 
 struct HeadIndex {
+        HeadPages at; /* first: see index.h */
         uint64_t seed;
         uint32_t max_series;
-        uint32_t n_series;
-        HeadSeries **series; /* pages */
-        TailSample **tails;
         uint32_t n_pages, pages_cap;
         Pair **pairs; /* pages */
         uint32_t n_pairs, n_pair_pages;
@@ -58,12 +54,12 @@ int index_new(uint32_t max_series, HeadIndex **ret_index) {
         ix->seed = random_seed();
         ix->max_series = max_series;
         ix->pages_cap = max_series / SERIES_PAGE + 1;
-        ix->series = calloc(ix->pages_cap, sizeof *ix->series);
-        ix->tails = calloc(ix->pages_cap, sizeof *ix->tails);
+        ix->at.series = calloc(ix->pages_cap, sizeof *ix->at.series);
+        ix->at.tails = calloc(ix->pages_cap, sizeof *ix->at.tails);
         ix->pairs = calloc(PAGES_MAX, sizeof *ix->pairs);
         ix->texts = calloc(PAGES_MAX, sizeof *ix->texts);
         ix->lists = calloc(PAGES_MAX, sizeof *ix->lists);
-        if (!ix->series || !ix->tails || !ix->pairs || !ix->texts || !ix->lists) {
+        if (!ix->at.series || !ix->at.tails || !ix->pairs || !ix->texts || !ix->lists) {
                 (void)index_free(ix);
                 return -ENOMEM;
         }
@@ -84,8 +80,8 @@ HeadIndex *index_free(HeadIndex *ix) {
         if (!ix)
                 return NULL;
         for (uint32_t i = 0; i < ix->n_pages; i++) {
-                free(ix->series[i]);
-                free(ix->tails[i]);
+                free(ix->at.series[i]);
+                free(ix->at.tails[i]);
         }
         for (uint32_t i = 0; i < ix->n_pairs; i++)
                 if (pair_at(ix, i)->doubled)
@@ -98,8 +94,8 @@ HeadIndex *index_free(HeadIndex *ix) {
                 free(ix->texts[i]);
         for (uint32_t i = 0; i < ix->n_lists; i++)
                 free(ix->lists[i]);
-        free(ix->series);
-        free(ix->tails);
+        free(ix->at.series);
+        free(ix->at.tails);
         free(ix->pairs);
         free(ix->names);
         free(ix->name_pair);
@@ -110,10 +106,6 @@ HeadIndex *index_free(HeadIndex *ix) {
         table_deinit(&ix->by_name);
         free(ix);
         return NULL;
-}
-
-uint32_t index_count(const HeadIndex *ix) {
-        return ix->n_series;
 }
 
 size_t index_memory(const HeadIndex *ix) {
@@ -162,16 +154,6 @@ static void table_add(Table *t, uint32_t tag, uint32_t number) {
 RunHash index_hash(const HeadIndex *ix, const uint8_t *run, size_t len) {
         XXH128_hash_t h = XXH3_128bits_withSeed(run, len, ix->seed);
         return (RunHash){ { h.low64, h.high64 } };
-}
-
-HeadSeries *index_series(const HeadIndex *ix, uint32_t ref) {
-        assert(ref < ix->n_series);
-        return &ix->series[ref / SERIES_PAGE][ref % SERIES_PAGE];
-}
-
-TailSample *index_tail(const HeadIndex *ix, uint32_t ref) {
-        assert(ref < ix->n_series);
-        return &ix->tails[ref / SERIES_PAGE][(size_t)(ref % SERIES_PAGE) * TAIL_MAX];
 }
 
 uint32_t index_find(const HeadIndex *ix, RunHash h) {
@@ -380,7 +362,7 @@ Pair *index_pair(const HeadIndex *ix, Span name, Span value) {
 /* ---- Adding ---- */
 
 static int page_reserve(HeadIndex *ix) {
-        if (ix->n_series < ix->n_pages * SERIES_PAGE)
+        if (ix->at.n_series < ix->n_pages * SERIES_PAGE)
                 return 0;
         HeadSeries *page = malloc(SERIES_PAGE * sizeof *page);
         TailSample *tails = malloc((size_t)SERIES_PAGE * TAIL_MAX * sizeof *tails);
@@ -389,8 +371,8 @@ static int page_reserve(HeadIndex *ix) {
                 free(tails);
                 return -ENOMEM;
         }
-        ix->series[ix->n_pages] = page;
-        ix->tails[ix->n_pages++] = tails;
+        ix->at.series[ix->n_pages] = page;
+        ix->at.tails[ix->n_pages++] = tails;
         return 0;
 }
 
@@ -427,14 +409,14 @@ static int intern(HeadIndex *ix, const uint8_t *run, size_t len, uint32_t pairs[
 int index_add(HeadIndex *ix, RunHash h, const uint8_t *run, size_t len, uint32_t *ret_ref) {
         uint32_t pairs[LABELS_MAX];
         size_t n = 0;
-        if (ix->n_series >= ix->max_series)
+        if (ix->at.n_series >= ix->max_series)
                 return -ENOSPC;
         if (intern(ix, run, len, pairs, &n) < 0 || page_reserve(ix) < 0 || list_reserve(ix, n) < 0 || table_reserve(&ix->by_run) < 0)
                 return -ENOMEM;
         for (size_t i = 0; i < n; i++)
                 if (postings_reserve(ix, pair_at(ix, pairs[i])) < 0)
                         return -ENOMEM;
-        uint32_t ref = ix->n_series++;
+        uint32_t ref = ix->at.n_series++;
         *index_series(ix, ref) = (HeadSeries){ .hash = { h.half[0], h.half[1] }, .last_ms = INT64_MIN, .pairs = ix->list_at, .n_pairs = (uint8_t)n };
         memcpy(ix->lists[ix->list_at / LIST_PAGE] + ix->list_at % LIST_PAGE, pairs, n * sizeof *pairs);
         ix->list_at += (uint32_t)n;
@@ -449,7 +431,7 @@ int index_add(HeadIndex *ix, RunHash h, const uint8_t *run, size_t len, uint32_t
 }
 
 void index_run(const HeadIndex *ix, uint32_t ref, Buf *out) {
-        const HeadSeries *s = &ix->series[ref / SERIES_PAGE][ref % SERIES_PAGE];
+        const HeadSeries *s = &ix->at.series[ref / SERIES_PAGE][ref % SERIES_PAGE];
         const uint32_t *list = pair_list(ix, s);
         for (size_t i = 0; i < s->n_pairs; i++) {
                 const Pair *p = pair_at(ix, list[i]);
@@ -493,14 +475,14 @@ static void mark_label(const HeadIndex *ix, const Matcher *m, bool want, uint64_
 }
 
 int index_select(const HeadIndex *ix, const Matcher *matchers, size_t n, Buf *ret_refs) {
-        size_t words = ((size_t)ix->n_series + 63) / 64;
+        size_t words = ((size_t)ix->at.n_series + 63) / 64;
         CLEANUP_FREE uint64_t *all = malloc((words + 1) * sizeof *all);
         CLEANUP_FREE uint64_t *one = malloc((words + 1) * sizeof *one);
         if (!all || !one)
                 return -ENOMEM;
         memset(all, 0xff, words * sizeof *all);
-        if (ix->n_series % 64)
-                all[words - 1] = (UINT64_C(1) << (ix->n_series % 64)) - 1;
+        if (ix->at.n_series % 64)
+                all[words - 1] = (UINT64_C(1) << (ix->at.n_series % 64)) - 1;
         for (size_t i = 0; i < n; i++) {
                 /* A matcher that holds for "" holds for all series but those whose label says otherwise. */
                 bool absent = matcher_matches(&matchers[i], (Span){ "", 0 });
@@ -540,7 +522,7 @@ static int compare_series(const void *a, const void *b, void *context) {
         const Ranking *r = context;
         const HeadIndex *ix = r->index;
         uint32_t ra = *(const uint32_t *)a, rb = *(const uint32_t *)b;
-        const HeadSeries *x = &ix->series[ra / SERIES_PAGE][ra % SERIES_PAGE], *y = &ix->series[rb / SERIES_PAGE][rb % SERIES_PAGE];
+        const HeadSeries *x = &ix->at.series[ra / SERIES_PAGE][ra % SERIES_PAGE], *y = &ix->at.series[rb / SERIES_PAGE][rb % SERIES_PAGE];
         const uint32_t *px = pair_list(ix, x), *py = pair_list(ix, y);
         for (size_t i = 0; i < x->n_pairs && i < y->n_pairs; i++)
                 if (px[i] != py[i])

@@ -16,6 +16,8 @@
 #include "model/labels.h"
 #include "model/matcher.h"
 
+#include <assert.h>
+
 #define SERIES_NONE UINT32_MAX
 #define TAIL_MAX 16u
 
@@ -64,9 +66,19 @@ typedef struct LabelName {
 
 typedef struct HeadIndex HeadIndex;
 
+/* How an index begins, so that its hot accessors can be inline. */
+#define SERIES_PAGE 1024u
+typedef struct HeadPages {
+        HeadSeries **series; /* pages of SERIES_PAGE series */
+        TailSample **tails;  /* and of as many times TAIL_MAX samples */
+        uint32_t n_series;
+} HeadPages;
+
 int index_new(uint32_t max_series, HeadIndex **ret_index) MUST_USE;
 HeadIndex *index_free(HeadIndex *ix);
-uint32_t index_count(const HeadIndex *ix);
+static inline uint32_t index_count(const HeadIndex *ix) {
+        return ((const HeadPages *)(const void *)ix)->n_series;
+}
 size_t index_memory(const HeadIndex *ix);
 
 typedef struct RunHash {
@@ -76,11 +88,19 @@ typedef struct RunHash {
 /* Keyed with a secret of this index, so that no sender can make two runs meet. */
 RunHash index_hash(const HeadIndex *ix, const uint8_t *run, size_t len);
 uint32_t index_find(const HeadIndex *ix, RunHash h);
+/* The same when `guess` is probably the one: senders repeat their order, so the series after the last one is. */
+static inline uint32_t index_find_near(const HeadIndex *ix, RunHash h, uint32_t guess);
 /* A new series for a run that was checked. -ENOMEM, -ENOSPC at max_series. */
 int index_add(HeadIndex *ix, RunHash h, const uint8_t *run, size_t len, uint32_t *ret_ref) MUST_USE;
 
-HeadSeries *index_series(const HeadIndex *ix, uint32_t ref);
-TailSample *index_tail(const HeadIndex *ix, uint32_t ref);
+static inline HeadSeries *index_series(const HeadIndex *ix, uint32_t ref) {
+        assert(ref < index_count(ix));
+        return &((const HeadPages *)(const void *)ix)->series[ref / SERIES_PAGE][ref % SERIES_PAGE];
+}
+static inline TailSample *index_tail(const HeadIndex *ix, uint32_t ref) {
+        assert(ref < index_count(ix));
+        return &((const HeadPages *)(const void *)ix)->tails[ref / SERIES_PAGE][(size_t)(ref % SERIES_PAGE) * TAIL_MAX];
+}
 /* Appends the series' run. Any thread. */
 void index_run(const HeadIndex *ix, uint32_t ref, Buf *out);
 /* The pair of a label; NULL when no series ever had it. */
@@ -100,3 +120,12 @@ uint32_t index_names(const HeadIndex *ix);
 Span index_name(const HeadIndex *ix, uint32_t name, const LabelName **ret_label);
 uint32_t index_find_name(const HeadIndex *ix, Span name); /* SERIES_NONE: no such */
 const Pair *index_pair_at(const HeadIndex *ix, uint32_t pair, Span *ret_value);
+
+static inline uint32_t index_find_near(const HeadIndex *ix, RunHash h, uint32_t guess) {
+        if (guess < index_count(ix)) {
+                const HeadSeries *s = index_series(ix, guess);
+                if (s->hash[0] == h.half[0] && s->hash[1] == h.half[1])
+                        return guess;
+        }
+        return index_find(ix, h);
+}

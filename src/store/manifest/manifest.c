@@ -14,9 +14,10 @@
  *       56   4  number of tombstones
  *       60   4  zero
  *       64  24  for each tier (raw, 5 minutes, 1 hour): complete up to here, or INT64_MIN
- *       88      the parts, 72 bytes each:
+ *       88      the parts, 80 bytes each:
  *                 0 8 id   8 8 begin  16 8 end  24 8 first instant  32 8 last instant  40 8 samples  48 8 bytes
- *                56 4 series  60 4 level  64 1 tier  65 1 flags: 1 final, 2 quarantined  66 6 zero
+ *                56 4 series  60 4 level  64 1 tier  65 1 flags: 1 final, 2 quarantined, 4 rolled up  66 6 zero
+ *                72 8 age
  *               the tombstones, each:
  *                 0 8 begin  8 8 end  16 8 below which part  24 4 number of matchers  28 4 bytes of their text
  *                32   each matcher's text, ended by NUL
@@ -52,11 +53,13 @@ enum {
         OFF_BODY = 16,
         CRC_SIZE = 4,
         SIZE_MIN = 88 + CRC_SIZE,
-        PART_SIZE = 72,
+        PART_SIZE = 80,
         TOMBSTONE_SIZE = 32,
 
         FLAG_FINAL = 1,
         FLAG_QUARANTINED = 2,
+        FLAG_ROLLED = 4,
+        FLAGS_KNOWN = 7,
 };
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "numbers are stored as they are");
 static_assert(STORE_TIER_COUNT == 3, "a further tier is a further version of the format");
@@ -119,8 +122,9 @@ static void put_part(Buf *b, const PartEntry *p) {
         PUT(uint32_t, b, p->meta.series);
         PUT(uint32_t, b, p->level);
         PUT(uint8_t, b, p->meta.tier);
-        PUT(uint8_t, b, (p->final ? FLAG_FINAL : 0) | (p->quarantined ? FLAG_QUARANTINED : 0));
+        PUT(uint8_t, b, (p->final ? FLAG_FINAL : 0) | (p->quarantined ? FLAG_QUARANTINED : 0) | (p->rolled ? FLAG_ROLLED : 0));
         buf_put(b, zeros, sizeof zeros);
+        PUT(uint64_t, b, p->age);
 }
 
 static void put_tombstone(Buf *b, const Tombstone *t) {
@@ -219,14 +223,17 @@ static bool take_part(Cursor *c, const Manifest *m, PartEntry *ret_part) {
         uint8_t flags = TAKE(uint8_t, c);
         uint8_t rest[sizeof zeros];
         take_bytes(c, rest, sizeof rest);
+        uint64_t age = TAKE(uint64_t, c);
         meta.tier = (StoreTier)tier;
         *ret_part = (PartEntry){
                 .meta = meta,
                 .level = level,
                 .final = flags & FLAG_FINAL,
                 .quarantined = flags & FLAG_QUARANTINED,
+                .rolled = flags & FLAG_ROLLED,
+                .age = age,
         };
-        return !c->short_of && tier < STORE_TIER_COUNT && flags <= (FLAG_FINAL | FLAG_QUARANTINED) &&
+        return !c->short_of && tier < STORE_TIER_COUNT && flags <= FLAGS_KNOWN && age <= meta.id &&
                meta.id < m->next_id && memcmp(rest, zeros, sizeof rest) == 0;
 }
 

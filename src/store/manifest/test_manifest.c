@@ -35,6 +35,8 @@ static Manifest *example(void) {
                         .level = (uint32_t)i,
                         .final = i == 1,
                         .quarantined = i == 2,
+                        .rolled = i == 1,
+                        .age = 3 + i,
                 };
         m->n_tombstones = 2;
         m->tombstones = calloc(m->n_tombstones, sizeof *m->tombstones);
@@ -82,6 +84,7 @@ static void assert_equal(const Manifest *a, const Manifest *b) {
                 const PartEntry *p = &a->parts[i], *q = &b->parts[i];
                 assert_memory_equal(&p->meta, &q->meta, sizeof p->meta);
                 assert_true(p->level == q->level && p->final == q->final && p->quarantined == q->quarantined);
+                assert_true(p->rolled == q->rolled && p->age == q->age);
         }
         assert_int_equal(a->n_tombstones, b->n_tombstones);
         for (size_t i = 0; i < a->n_tombstones; i++) {
@@ -182,9 +185,9 @@ static void believes_no_nonsense_with_a_checksum(void **state) {
                 { 52, 2 },          { 52, 4 }, { 55, 0xff },       /* number of parts */
                 { 56, 1 },          { 56, 3 }, { 59, 0xff },       /* of tombstones */
                 { 60, 1 },          { 40, 12 },                    /* zero; an id that is not below the next one */
-                { 88 + 64, 3 },     { 88 + 65, 4 }, { 88 + 66, 1 }, /* tier, flags, zeros of a part */
-                { 88 + 216 + 24, 1 }, { 88 + 216 + 24, 3 }, { 88 + 216 + 27, 0xff }, /* number of matchers */
-                { 88 + 216 + 28, 1 }, { 88 + 216 + 31, 0xff },     /* bytes of their text */
+                { 88 + 64, 3 },     { 88 + 65, 8 }, { 88 + 66, 1 }, /* tier, flags, zeros of a part */
+                { 88 + 240 + 24, 1 }, { 88 + 240 + 24, 3 }, { 88 + 240 + 27, 0xff }, /* number of matchers */
+                { 88 + 240 + 28, 1 }, { 88 + 240 + 31, 0xff },     /* bytes of their text */
         };
         for (size_t i = 0; i < ARRAY_LEN(bad); i++)
                 assert_int_equal(load_changed(x, &bytes, bad[i].at, bad[i].value, &damage), -EBADMSG);

@@ -101,15 +101,27 @@ typedef struct PartChunk {
         uint64_t time_at;  /* where its columns are, for the functions below */
         uint64_t values_at;
         uint32_t time_len, values_len;
+        uint32_t number, time_number; /* of the chunk and of its time column in the part */
 } PartChunk;
 
 /* Appends the series' canonical run to ret_run and its chunks (PartChunk) to ret_chunks (either may be NULL). -EBADMSG. */
 int part_series(const Part *p, uint32_t ordinal, Buf *ret_run, Buf *ret_chunks) MUST_USE;
+
+/* Reads many series, ascending, at a fraction of part_series(): what neighbours have in common is not read twice. Used by one thread;
+ * the part stays open meanwhile. */
+typedef struct PartCursor PartCursor;
+int part_cursor_new(const Part *p, PartCursor **ret_cursor) MUST_USE;
+PartCursor *part_cursor_free(PartCursor *c);
+/* The series' canonical run and its chunks, borrowed from the cursor until its next call. Any order, ascending is fast. -EBADMSG. */
+int part_cursor_series(PartCursor *c, uint32_t ordinal, Span *ret_run, const PartChunk **ret_chunks, size_t *ret_n) MUST_USE;
+
 /* Samples of a chunk with begin_ms < t <= end_ms, into arrays of at least chunk->n; *ret_n may be 0. Costs no more than
- * the sub-blocks concerned. `column` is that of a rollup, 0 otherwise. Either array may be NULL. */
+ * the sub-blocks concerned. `column` is that of a rollup (one that the chunk has), 0 otherwise. Either array may be NULL.
+ * Chunks with equal time_at have equal instants. */
 int part_floats(const Part *p, const PartChunk *chunk, RollupColumn column, int64_t begin_ms, int64_t end_ms,
                 int64_t *ret_times, double *ret_values, uint32_t *ret_n) MUST_USE;
-/* The same for byte strings: appended to ret_bytes, their n + 1 offsets in ret_offsets (at least chunk->n + 1). */
+/* The same for byte strings: appended to ret_bytes, their n + 1 offsets in it in ret_offsets (at least
+ * chunk->n + 1). */
 int part_histograms(const Part *p, const PartChunk *chunk, int64_t begin_ms, int64_t end_ms, int64_t *ret_times,
                     Buf *ret_bytes, uint32_t *ret_offsets, uint32_t *ret_n) MUST_USE;
 /* The reader will not be back for a while: lets go of the map's pages. */

@@ -24,7 +24,8 @@ typedef struct Segment {
         bool good; /* the header is */
         SegmentHeader header;
         uint64_t first_lsn; /* by its header or its first record; LSN_MAX + 1: it has none */
-        uint64_t limit;     /* records from this LSN on are in later segments */
+        uint64_t limit;     /* records from this LSN on are in later segments, or should be */
+        uint64_t rest;      /* offset where reading stopped for that; 0: it did not */
 } Segment;
 
 /* Bytes that are no valid record. */
@@ -33,6 +34,7 @@ typedef struct Place {
         uint64_t offset, bytes;
         uint64_t begin, end; /* missing LSNs: begin <= x < end */
         const char *what;
+        bool header; /* nothing is missing: `begin` is the first record behind a damaged header */
         bool lost;
 } Place;
 
@@ -53,9 +55,10 @@ typedef struct Replay {
         void *context;
         WalReport *report;
 
+        uint32_t first; /* segment */
         Segment *segments;
         size_t n_segments;
-        const Segment *segment; /* being read */
+        Segment *segment; /* being read */
         Window window;
 
         uint64_t expected; /* LSN; 0: unknown */
@@ -138,14 +141,15 @@ static void decide(Replay *r, Place *p) {
         r->n_undecided--;
 }
 
-/* LSNs from begin to end (inclusive) were there once. */
-static void claim(Replay *r, uint64_t begin, uint64_t end) {
+/* LSNs from begin to end (inclusive) were there once. `synced`: by the process that wrote them, and with them what is before
+ * them in the file; else an unsynced record was found by the next one, perhaps behind torn bytes. */
+static void claim(Replay *r, uint64_t begin, uint64_t end, bool synced) {
         if (r->n_undecided == 0 || begin > end)
                 return;
         for (size_t i = 0; i < r->n_places; i++) {
                 Place *p = &r->places[i];
                 bool closed = !r->open || i + 1 < r->n_places;
-                if (closed && !p->lost && p->begin <= end && begin < p->end)
+                if (closed && !p->lost && (synced || !p->header) && p->begin <= end && begin < p->end)
                         decide(r, p);
         }
 }
@@ -232,17 +236,20 @@ static int header_at(Replay *r, uint64_t offset, RecordHeader *ret_header) {
         return error < 0 ? error : record_header_get(bytes, r->seed, ret_header);
 }
 
-/* The next valid header from *offset on, with an LSN in least..most_at(offset). 1: *offset is there; 0: there is none, *offset
- * is the end. */
-static int search(Replay *r, uint64_t least, bool bounded, uint64_t *offset, RecordHeader *ret_header) {
-        uint64_t begin = *offset, at = begin;
+/* No bound on the LSNs that a search may skip. */
+#define ANYWHERE UINT64_MAX
+
+/* The next valid header from *offset on whose LSN is at least `least`, and no more above it than there is room for records
+ * behind the offset `from`. 1: *offset is there; 0: there is none, *offset is the end. */
+static int search(Replay *r, uint64_t least, uint64_t from, uint64_t *offset, RecordHeader *ret_header) {
+        uint64_t at = *offset;
         while (at < r->window.size) {
-                RecordHeader h;
+                RecordHeader h = { 0 };
                 int found = header_at(r, at, &h);
                 if (found < 0 && !is_unreadable(found))
                         return found;
-                uint64_t skipped = (at - begin) / RECORD_HEADER;
-                if (found == 1 && h.lsn >= least && (!bounded || h.lsn - least <= skipped)) {
+                bool fits = from == ANYWHERE || h.lsn - least <= (at - from) / RECORD_HEADER;
+                if (found == 1 && h.lsn >= least && fits) {
                         *offset = at;
                         *ret_header = h;
                         return 1;
@@ -257,6 +264,7 @@ static int deliver(Replay *r, const RecordHeader *h, const uint8_t *payload) {
         r->report->records++;
         r->report->bytes += h->length;
         r->report->last_lsn = h->lsn;
+        r->expected = h->lsn + 1;
         return r->record(r->context, h->lsn, h->type, payload, h->length);
 }
 
@@ -276,7 +284,6 @@ static int take_payload(Replay *r, uint64_t offset, const RecordHeader *h) {
         uint64_t size = record_size(h->length);
         open_place(r, offset, h->lsn, what);
         extend_place(r, offset, offset + (size < left ? size : left));
-        close_place(r, h->lsn + 1);
         return 0;
 }
 
@@ -286,43 +293,43 @@ static int take_record(Replay *r, uint64_t offset, const RecordHeader *h) {
         arrive(r, offset, h->lsn);
         if (h->durable != r->claimed) {
                 r->claimed = h->durable;
-                claim(r, r->claim_begin, h->durable);
+                claim(r, r->claim_begin, h->durable, true);
         }
-        r->expected = h->lsn + 1;
         return take_payload(r, offset, h);
 }
 
 /* Steps over bytes that are no record. */
 static int skip_bad(Replay *r, uint64_t *offset, const char *what) {
         uint64_t from = *offset;
-        /* How many LSNs may be skipped is known only when none are missing already. */
-        bool bounded = !r->open && r->expected > 0;
         if (!r->open)
                 open_place(r, from, r->expected, what);
+        /* How many LSNs may be missing is known when the first of them was to be here. */
+        const Place *p = &r->places[r->n_places - 1];
+        bool here = p->segment == r->segment->number && p->begin > 0;
         RecordHeader h;
-        int found = search(r, r->expected, bounded, offset, &h);
+        int found = search(r, r->expected, here ? p->offset : ANYWHERE, offset, &h);
         if (found < 0)
                 return found;
         extend_place(r, from, *offset);
         return 0;
 }
 
-static int read_records(Replay *r) {
-        const Segment *s = r->segment;
-        uint64_t offset = SEGMENT_HEADER;
+static int read_records(Replay *r, uint64_t offset) {
+        Segment *s = r->segment;
+        s->rest = 0;
         while (offset < r->window.size) {
                 RecordHeader h;
                 int found = header_at(r, offset, &h);
-                if (found == 1 && h.lsn >= s->limit)
+                if ((found == 1 ? h.lsn : r->expected) >= s->limit) {
+                        s->rest = offset;
                         return 0;
+                }
                 if (found == 1 && (!r->open || h.lsn >= r->expected)) {
                         int end = take_record(r, offset, &h);
                         if (end != 0)
                                 return end;
                         offset += record_size(h.length);
                 } else if (found >= 0 || is_unreadable(found)) {
-                        if (r->expected >= s->limit)
-                                return 0;
                         int error = skip_bad(r, &offset, found < 0 ? "cannot be read" : "no valid record");
                         if (error < 0)
                                 return error;
@@ -337,14 +344,21 @@ static int read_records(Replay *r) {
 
 /* What a good header says of the LSNs before it. */
 static void take_header(Replay *r, const SegmentHeader *h) {
+        /* In front of it there was nothing: what is there was never finished. */
+        if (r->open && r->expected == 0 && h->previous < r->first)
+                r->places[r->n_places - 1].begin = h->first_lsn;
         if (h->first_lsn > r->expected)
                 arrive(r, 0, h->first_lsn);
         else
                 close_place(r, r->expected);
-        claim(r, h->run_lsn, h->first_lsn - 1);
+        claim(r, h->run_lsn, h->first_lsn - 1, true);
         if (h->first_lsn > 1)
-                claim(r, h->first_lsn - 1, h->first_lsn - 1);
-        r->claim_begin = h->run_lsn;
+                claim(r, h->first_lsn - 1, h->first_lsn - 1, false);
+}
+
+/* Whose run a segment was is unknown without its header: its records speak for each other only. */
+static void set_claims(Replay *r, const Segment *s) {
+        r->claim_begin = s->good ? s->header.run_lsn : s->first_lsn;
         r->claimed = 0;
 }
 
@@ -360,15 +374,13 @@ static void miss_header(Replay *r, const Segment *s) {
                 extend_place(r, 0, SEGMENT_HEADER);
         } else if (s->first_lsn < s->limit && s->first_lsn >= r->expected) {
                 open_place(r, 0, s->first_lsn, "header of the segment");
+                r->places[r->n_places - 1].header = true;
                 extend_place(r, 0, SEGMENT_HEADER);
                 close_place(r, s->first_lsn + 1);
         }
-        /* Whose run this was is unknown: its records speak for each other only. */
-        r->claim_begin = s->first_lsn;
-        r->claimed = 0;
 }
 
-static int read_segment(Replay *r, const Segment *s) {
+static int read_segment(Replay *r, Segment *s) {
         int error = open_window(r, s->number);
         if (error < 0 && !is_unreadable(error))
                 return error;
@@ -377,7 +389,28 @@ static int read_segment(Replay *r, const Segment *s) {
                 take_header(r, &s->header);
         else
                 miss_header(r, s);
-        return read_records(r);
+        set_claims(r, s);
+        return read_records(r, SEGMENT_HEADER);
+}
+
+/* After segment i: what it was to replace in those before it and does not have, since the process was killed while it wrote it. */
+static int read_rests(Replay *r, size_t i) {
+        uint64_t limit = r->segments[i].limit;
+        while (i > 0 && r->expected < limit) {
+                Segment *s = &r->segments[--i];
+                if (s->rest == 0)
+                        continue;
+                int error = open_window(r, s->number);
+                if (error < 0)
+                        return is_unreadable(error) ? 0 : error;
+                r->segment = s;
+                s->limit = limit;
+                set_claims(r, s);
+                error = read_records(r, s->rest);
+                if (error != 0)
+                        return error;
+        }
+        return 0;
 }
 
 /* -EPROTONOSUPPORT, with the name. */
@@ -420,7 +453,7 @@ static int look_at_segment(Replay *r, Segment *s) {
         }
         uint64_t offset = SEGMENT_HEADER;
         RecordHeader h;
-        int found = search(r, 1, false, &offset, &h);
+        int found = search(r, 1, ANYWHERE, &offset, &h);
         if (found == 1)
                 s->first_lsn = h.lsn;
         return found < 0 ? found : 0;
@@ -455,12 +488,16 @@ static int read_all(Replay *r, uint32_t first) {
         int error = plan(r, first);
         if (error < 0)
                 return error;
-        if (first > 0 && r->n_segments > 0 && r->segments[0].number > first) {
+        r->first = first > 0 || r->n_segments == 0 ? first : r->segments[0].number;
+        if (r->n_segments > 0 && r->segments[0].number > r->first) {
                 r->segment = &r->segments[0];
                 open_place(r, 0, 0, "segments before it are missing");
         }
-        for (size_t i = 0; i < r->n_segments && error == 0; i++)
+        for (size_t i = 0; i < r->n_segments && error == 0; i++) {
                 error = read_segment(r, &r->segments[i]);
+                if (error == 0)
+                        error = read_rests(r, i);
+        }
         report_places(r);
         return error;
 }

@@ -16,7 +16,7 @@ enum {
         HEADER_STORE = 16,
         HEADER_FIRST = 32,
         HEADER_RUN = 40,
-        HEADER_RESERVED = 48,
+        HEADER_PREVIOUS = 48,
         HEADER_CRC = 52,
 
         RECORD_CRC = 0,
@@ -87,7 +87,7 @@ void segment_header_put(uint8_t out[SEGMENT_HEADER], const SegmentHeader *h) {
         memcpy(out + HEADER_STORE, h->store.bytes, sizeof h->store.bytes);
         STORE(uint64_t, out + HEADER_FIRST, h->first_lsn);
         STORE(uint64_t, out + HEADER_RUN, h->run_lsn);
-        STORE(uint32_t, out + HEADER_RESERVED, 0);
+        STORE(uint32_t, out + HEADER_PREVIOUS, h->previous);
         STORE(uint32_t, out + HEADER_CRC, crc32c(0, out, HEADER_CRC));
 }
 
@@ -99,6 +99,7 @@ bool segment_header_get(const uint8_t in[SEGMENT_HEADER], SegmentHeader *ret_hea
                 .number = LOAD(uint32_t, in + HEADER_NUMBER),
                 .first_lsn = LOAD(uint64_t, in + HEADER_FIRST),
                 .run_lsn = LOAD(uint64_t, in + HEADER_RUN),
+                .previous = LOAD(uint32_t, in + HEADER_PREVIOUS),
         };
         memcpy(h.store.bytes, in + HEADER_STORE, sizeof h.store.bytes);
         *ret_header = h;

@@ -19,6 +19,7 @@ typedef struct SegmentHeader {
         Uuid store;
         uint64_t first_lsn; /* of the first record in it */
         uint64_t run_lsn;   /* the first one that the process which wrote it wrote */
+        uint32_t previous;  /* number of the segment before it that has records; 0: none */
 } SegmentHeader;
 
 typedef struct RecordHeader {

@@ -12,8 +12,9 @@
  *       32   8  "first": LSN of the first record                  this one was collected; less than the LSN
  *       40   8  "run": LSN of the first record that the   24   4  CRC of the payload
  *               process that wrote it wrote               28   1  type, its user's
- *       48   4  zero                                      29   3  zero
- *       52   4  CRC of the bytes 0..52                    32   n  payload, then zeros (not looked at) up to a multiple of 8
+ *       48   4  "previous": number of the segment         29   3  zero
+ *               before that has records, or 0             32   n  payload, then zeros (not looked at) up to a multiple of 8
+ *       52   4  CRC of the bytes 0..52
  *
  * Every later version keeps the first 16 bytes and the place of the CRC, so that it can be refused by name.
  *
@@ -25,32 +26,38 @@
  * INVARIANTS that the writer keeps:
  *   (1) LSNs ascend by one over records and segments, but for (3).
  *   (2) When a segment is created, every record below its "first" is durable, in segments with lower numbers.
- *   (3) After a failed write or sync the segment is truncated to what was durable in it if that works, and never written or
- *       synced again; what was not durable is written to a new segment, whose "first" is by (2) the first of it. The records from
- *       there on in the failed segment, if they are still there, have been replaced. A segment without any durable
- *       record is removed instead and its number used again.
+ *   (3) After a failure the segment is never written or synced again. A failed write is undone by truncating to the last whole
+ *       record; after a failed sync nothing since the last one that worked can be trusted, so that is where the segment is cut,
+ *       if that works. What was not durable is written to a new segment, whose "first" is by (2) the first of it. The records from
+ *       there on in the failed segment, if they are still there, have been replaced. A segment that keeps no record is
+ *       removed instead and its number used again.
  *   (4) A record is reported durable after an fdatasync of its file returned 0 which began after the record was written, and
  *       after an fsync of the directory which began after the file was made.
  *   (5) Before a process writes its first segment, it has synced every segment that it found: what it replayed, and what its new
- *       records may rely on, is durable, also when an earlier process was killed between its writes and its sync.
+ *       records may rely on, is durable, also when an earlier process was killed between its writes and its sync. (The one
+ *       way to deceive it: a sync fails, the truncation and the new segment after it fail too, the process is killed while the
+ *       kernel still shows the bytes that it failed to write, and the power goes later. Nothing that was acknowledged is lost even then,
+ *       but what the next process acknowledges may rely on records that are.)
  *
  * REPLAY (replay.c) delivers each LSN once, ascending: of each segment, in the order of their numbers, the records below the
  * least "first" of all later segments (by (3), what is not below was replaced; where a header is damaged, the first valid
- * record speaks for it). Which LSNs are missing follows from (1) and "first". Bytes that are no valid record are either a
- * torn tail or damage:
+ * record speaks for it), and after a segment that replaced others, what it does not have of theirs: the process was killed while
+ * it wrote it. Which LSNs are missing follows from (1) and "first". Bytes that are no valid record are either a torn tail or
+ * damage:
  *   - missing LSNs are *lost* when something says that they were there: the "durable" of a later record (for LSNs from
  *     "run" on: a process can only speak for itself), or the "first" of a later segment (all below of the same run by (2), and
- *     the one before it of the run before, which was the last that it found);
+ *     the one before it of the run before, which was the last that it found). Where a replay begins nothing is expected yet;
+ *     there, a segment that is missing or has nothing valid matters when the "previous" of the first good one is not below it;
  *   - all other bytes are *torn*: a write that a crash interrupted, or that a failed segment kept. Nobody was told that
  *     they are durable. A file system may keep any of the sectors of unsynced writes, so there may be valid records
  *     behind torn ones; they are delivered, since the same picture may come from damage to the last commit, and what was
  *     never acknowledged harms nobody.
  *
  * CRASH ARGUMENT. Let record x be durable by (4): its bytes are in a file whose name is durable. The file is afterwards appended
- * to, truncated to at least its durable size (3), or removed by wal_remove_before(), when x is in a part. So after any
+ * to, truncated to no less than its durable size (3), or removed by wal_remove_before(), when x is in a part. So after any
  * crash its bytes are there, and its header is found: the bytes before it in the file are durable too, and valid. It is
- * skipped only when a later segment has a "first" of at most x; by (2), x would then be in a later segment, contradiction
- * unless it is there too, which by (3) happens only while x is not durable. Nothing is invented: what is delivered is valid by two
+ * passed over only when a later segment has a "first" of at most x, and then read when that one does not have it; by (2) and (3) that
+ * happens only to records that are not durable there. Nothing is invented: what is delivered is valid by two
  * CRCs, of this store, and LSNs are used twice only for equal bytes (3) or for bytes that replay found invalid before.
  *
  * MEMORY AND LOCKS. wal_append() fills chunks under `lock`. wal_commit() moves all chunks to `flight` under `lock`, which is
@@ -110,8 +117,10 @@ struct Wal {
         ChunkList flight;  /* what is not durable, without what is in `collected` */
         Chunk *unwritten;  /* the first one of `flight` that is not in the segment; NULL: all are */
         uint32_t number;   /* of the segment that is open, or else of the next one */
+        uint32_t previous; /* the last one that has records, but for the one that is open */
         VfsFile *file;     /* NULL: the next write begins a segment */
-        uint64_t size, durable_size; /* of the file */
+        uint64_t size, durable_size; /* of the file's whole records */
+        bool untrusted; /* a sync of it failed */
         SegmentSize *segments; /* of all files, ascending */
         size_t n_segments, cap_segments;
         int error; /* why it is broken */
@@ -292,6 +301,7 @@ static int begin_segment(Wal *w) {
         if (r < 0)
                 return r;
         w->size = w->durable_size = 0;
+        w->untrusted = false;
         note_segment(w, w->number, 0);
         SegmentHeader h = {
                 .version = WAL_VERSION,
@@ -299,6 +309,7 @@ static int begin_segment(Wal *w) {
                 .store = w->options.store,
                 .first_lsn = w->unwritten->first_lsn,
                 .run_lsn = w->options.next_lsn,
+                .previous = w->previous,
         };
         uint8_t bytes[SEGMENT_HEADER];
         segment_header_put(bytes, &h);
@@ -311,6 +322,8 @@ static int begin_segment(Wal *w) {
 
 static void close_segment(Wal *w) {
         w->file = vfs_close(w->vfs, w->file);
+        if (w->durable_size > 0)
+                w->previous = w->number;
         w->number++;
 }
 
@@ -320,18 +333,7 @@ static void count_failure(Wal *w, bool sealed) {
         w->stats.segments_sealed += sealed;
 }
 
-/* After a failure (3). */
-static void abandon_segment(Wal *w) {
-        count_failure(w, w->file);
-        w->unwritten = w->flight.first;
-        if (!w->file)
-                return;
-        if (w->durable_size > 0) {
-                if (vfs_truncate(w->vfs, w->file, w->durable_size) == 0)
-                        note_size(w, w->durable_size);
-                close_segment(w);
-                return;
-        }
+static void remove_segment(Wal *w) {
         char name[SEGMENT_NAME_MAX];
         segment_name(w->number, name);
         close_segment(w);
@@ -340,6 +342,22 @@ static void abandon_segment(Wal *w) {
         w->number--;
         note_size(w, 0);
         w->n_segments--;
+}
+
+/* After a failure (3). */
+static void abandon_segment(Wal *w) {
+        count_failure(w, w->file);
+        w->unwritten = w->flight.first;
+        if (!w->file)
+                return;
+        uint64_t keep = w->untrusted ? w->durable_size : w->size;
+        if (keep <= SEGMENT_HEADER) {
+                remove_segment(w);
+                return;
+        }
+        if (vfs_truncate(w->vfs, w->file, keep) == 0)
+                note_size(w, keep);
+        close_segment(w);
 }
 
 /* ---- Committing ---- */
@@ -379,6 +397,7 @@ static int sync_segment(Wal *w) {
         MonoTime begin = mono_now();
         int r = vfs_sync(w->vfs, w->file);
         count_sync(w, mono_since(mono_now(), begin));
+        w->untrusted = r < 0;
         if (r < 0)
                 return r;
         w->durable_size = w->size;
@@ -511,7 +530,25 @@ void wal_stats(const Wal *w, WalStats *ret_stats) {
         *ret_stats = w->stats;
 }
 
-/* Makes one segment that was found durable (5). */
+/* Makes a segment that was found durable (5). */
+static int adopt_file(Wal *w, uint32_t number, VfsFile *f) {
+        uint64_t bytes = 0;
+        int r = reserve_segment(w);
+        if (r == 0)
+                r = vfs_sync(w->vfs, f);
+        if (r == 0)
+                r = vfs_size(w->vfs, f, &bytes);
+        if (r < 0)
+                return r;
+        note_segment(w, number, bytes);
+        /* One that cannot be read here has not been replayed either. */
+        uint8_t header[SEGMENT_HEADER];
+        SegmentHeader h;
+        if (vfs_pread(w->vfs, f, header, sizeof header, 0) == sizeof header && segment_header_get(header, &h))
+                w->previous = number;
+        return 0;
+}
+
 static int adopt_segment(Wal *w, uint32_t number) {
         char name[SEGMENT_NAME_MAX];
         segment_name(number, name);
@@ -519,14 +556,7 @@ static int adopt_segment(Wal *w, uint32_t number) {
         int r = vfs_open(w->vfs, name, VFS_READ, &f);
         if (r < 0)
                 return r;
-        uint64_t bytes = 0;
-        r = vfs_sync(w->vfs, f);
-        if (r == 0)
-                r = vfs_size(w->vfs, f, &bytes);
-        if (r == 0)
-                r = reserve_segment(w);
-        if (r == 0)
-                note_segment(w, number, bytes);
+        r = adopt_file(w, number, f);
         (void)vfs_close(w->vfs, f);
         return r;
 }
@@ -539,7 +569,8 @@ static int adopt_segments(Wal *w) {
                 memcpy(&number, numbers.data + at, sizeof number);
                 r = number < w->number ? adopt_segment(w, number) : -EEXIST;
         }
-        return r < 0 || numbers.len == 0 ? r : vfs_sync_directory(w->vfs);
+        /* Removals as well: a segment that replay did not find must not come back. */
+        return r < 0 ? r : vfs_sync_directory(w->vfs);
 }
 
 static void wal_free(Wal **wal) {
@@ -561,6 +592,8 @@ static void wal_free(Wal **wal) {
 int wal_open(Vfs *vfs, const WalOptions *o, Wal **ret_wal) {
         assert(o->next_segment > 0 && o->next_lsn > 0);
         assert(o->pending_bytes >= 4096 && o->pending_bytes <= INT32_MAX && o->segment_bytes > 0);
+        if (o->next_lsn > LSN_MAX / 2)
+                return -EOVERFLOW;
         CLEANUP(wal_free) Wal *w = calloc(1, sizeof *w);
         if (!w)
                 return -ENOMEM;

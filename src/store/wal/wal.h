@@ -6,10 +6,10 @@
  * one write and one sync make everything collected so far durable (group commit). Each record has a number (LSN, from 1,
  * ascending over segments); a record is durable when wal_durable() has reached it.
  *
- * When a write or a sync fails: what was not durable is still in memory; the segment is truncated to its last durable byte
- * if that works, sealed (never written or synced again), and everything not durable goes to a new segment, which is tried
- * once. If that fails too the log is *broken*: commits fail with the error, appends with -EIO, until wal_mend()
- * succeeds, which is to be tried again after a while. Nothing is ever reported durable that is not. */
+ * When a write or a sync fails: what was not durable is still in memory; the segment is cut behind the last record that can be
+ * trusted (after a failed sync: the last durable one) if that works, sealed (never written or synced again), and everything not
+ * durable goes to a new segment, which is tried once. If that fails too the log is *broken*: commits fail with the error, appends
+ * with -EIO, until wal_mend() succeeds, which is to be tried again after a while. Nothing is ever reported durable that is not. */
 #pragma once
 
 #include "base/uuid.h"
@@ -34,7 +34,8 @@ typedef struct WalStats {
 } WalStats;
 
 /* Syncs the segments that are there, since what was replayed from them may not have reached the disk yet: everything up to
- * next_lsn is durable from then on. -EEXIST when there is one at or above next_segment. Borrows the disk. */
+ * next_lsn is durable from then on. -EEXIST when there is one at or above next_segment,
+ * -EOVERFLOW when no number is left. Borrows the disk. */
 int wal_open(Vfs *vfs, const WalOptions *o, Wal **ret_wal) MUST_USE;
 /* Commits what is pending, if that works. */
 Wal *wal_close(Wal *w);

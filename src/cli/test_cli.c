@@ -133,8 +133,8 @@ static void test_show_of_nothing(void **state) {
         static const char *const ANSWERS[] = {
                 "{}",
                 "[]",
-                "{\"machine\":{\"name\":\"x\",\"kind\":\"vm\"},\"groups\":[{\"group\":\"DOM_BLOCK\",\"rows\":[{}]},{\"group\":\"DOM_VCPU\","
-                "\"rows\":[null,{\"labels\":{\"vcpu\":\"0\"}}]},7]}",
+                ("{\"machine\":{\"name\":\"x\",\"kind\":\"vm\"},\"groups\":[{\"group\":\"DOM_BLOCK\",\"rows\":[{}]},"
+                 "{\"group\":\"DOM_VCPU\",\"rows\":[null,{\"labels\":{\"vcpu\":\"0\"}}]},7]}"),
         };
         for (size_t i = 0; i < ARRAY_LEN(ANSWERS); i++) {
                 CLEANUP(buf_deinit) Buf out = BUF_NULL;

@@ -16,10 +16,13 @@ static void healthy(ApiContext *c, const HttpRequest *request, const char *rest,
 static void ready(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response);
 
 static const Route ROUTES[] = {
-        { "/metrics", false, false, api_metrics, "libvirt_* and parallax_domain_*; ?profile=tinkoff|inovex|zhangjianweibj" },
+        { "/metrics", false, false, api_metrics,
+          "libvirt_* and parallax_domain_*; ?profile=tinkoff|inovex|zhangjianweibj" },
         { "/metrics/", true, true, api_metrics, "node | container | self" },
-        { "/api/v1/parallax/machines", false, true, api_machines, "every VM and container; ?kind=all for services and slices too" },
-        { "/api/v1/parallax/machines/", true, true, api_machine, "everything about one: UUID, name, or the beginning of an id" },
+        { "/api/v1/parallax/machines", false, true, api_machines,
+          "every VM and container; ?kind=all for services and slices too" },
+        { "/api/v1/parallax/machines/", true, true, api_machine,
+          "everything about one: UUID, name, or the beginning of an id" },
         { "/api/v1/parallax/status", false, true, api_status, "the host, the sensor, libvirt, listeners" },
         { "/-/healthy", false, true, healthy, "200 while parallaxd answers" },
         { "/-/ready", false, true, ready, "200 when the sensor is connected" },
@@ -62,7 +65,8 @@ static const Route *find_route(const ApiContext *c, const HttpRequest *request, 
         for (size_t i = 0; i < ARRAY_LEN(ROUTES); i++) {
                 const Route *r = &ROUTES[i];
                 size_t n = strlen(r->path);
-                bool match = r->prefix ? strncmp(request->path, r->path, n) == 0 && request->path[n] : strcmp(request->path, r->path) == 0;
+                bool match = r->prefix ? strncmp(request->path, r->path, n) == 0 && request->path[n]
+                                       : strcmp(request->path, r->path) == 0;
                 if (match && (!r->local || serves_everything(c, request))) {
                         *ret_rest = request->path + n;
                         return r;

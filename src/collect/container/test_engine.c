@@ -231,7 +231,8 @@ static void test_podmans_file_stands_in(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_an_answer_is_passed_on_as_it_came, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_it_asks_each_minute_and_when_told_but_not_too_often, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_it_asks_each_minute_and_when_told_but_not_too_often, setup,
+                                                teardown),
                 cmocka_unit_test_setup_teardown(test_a_silent_engine_is_left_after_two_seconds, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_an_endless_answer_is_refused, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_neither_socket_nor_files, setup, teardown),

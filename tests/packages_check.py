@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Every program that the build, the scripts and the tests start must come with a package of scripts/packages.txt, with one
-that those need, or with every Debian. Works on what is installed here, and prints each program that does not."""
+"""Every program that the build, the scripts and the tests start must come with a package of scripts/packages.txt, with
+one that those need, or with every Debian. Works on what is installed here, and prints each program that does not."""
 import glob
 import os
 import re
@@ -16,8 +16,11 @@ PYTHON = [f for pattern in ("tests", "tests/system", "bench") for f in glob.glob
 IN_GUEST = ("tests/lab/init", "tests/lab/cgroup2_init")
 
 # Where a command may stand in a shell script, and where a command line begins in Python.
-IN_SHELL = re.compile(r"(?:^|[|;&(`!]|\bthen|\bdo|\belse|\bexec|\bsetsid|\bnice(?: -n \d+)?|\btimeout \d+|\bxargs(?: -\S+)*|LC_ALL=C|"
-                      r"command -v|[a-z]+\(\) \{)\s*((?:/usr)?(?:/s?bin/)?[a-z][a-z0-9_.+-]+)(?=[\s;)\"|&]|$)", re.M)
+IN_SHELL = re.compile(
+    r"(?:^|[|;&(`!]|\bthen|\bdo|\belse|\bexec|\bsetsid|\bnice(?: -n \d+)?|\btimeout \d+|\bxargs(?: -\S+)*|LC_ALL=C|"
+    r"command -v|[a-z]+\(\) \{)\s*((?:/usr)?(?:/s?bin/)?[a-z][a-z0-9_.+-]+)(?=[\s;)\"|&]|$)",
+    re.M,
+)
 IN_PYTHON = re.compile(r"(?:\[|\brun\(|\bwithin\()\s*\"((?:/usr/[a-z0-9/-]+/)?[a-z][a-z0-9_.+-]+)\"")
 
 
@@ -75,8 +78,11 @@ def main():
         listed = {line.split()[1] for line in f if line.strip() and not line.startswith("#")}
     known = needed(listed | always, depends)
     found = programs()
-    missing = sorted(f"{found[path]}: package {package} is not in scripts/packages.txt"
-                     for path, package in owners(found).items() if package and package not in known)
+    missing = sorted(
+        f"{found[path]}: package {package} is not in scripts/packages.txt"
+        for path, package in owners(found).items()
+        if package and package not in known
+    )
     print("\n".join(missing) if missing else f"packages: {len(found)} programs in order")
     return 1 if missing or len(found) < 40 else 0
 

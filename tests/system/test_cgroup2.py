@@ -26,7 +26,10 @@ def guest_files(root):
         shutil.copy(os.path.realpath(source), os.path.join(root, place))
     os.makedirs(root + "/etc")
     with open(root + "/etc/parallax.yaml", "w") as f:
-        f.write('libvirt: {uri: ""}\ntiers: {performance: {kernel: 1s}}\nhost: {interval: 1s}\ncontainers: {interval: 1s, lxc: true, services: true}\n')
+        f.write(
+            'libvirt: {uri: ""}\ntiers: {performance: {kernel: 1s}}\nhost: {interval: 1s}\n'
+            "containers: {interval: 1s, lxc: true, services: true}\n"
+        )
 
 
 def run_guest():
@@ -40,12 +43,40 @@ def run_guest():
             shutil.copyfileobj(f, out)
         out.write(b"\0" * (-out.tell() % 4))
         names = subprocess.run(["find", "."], cwd=WORK + "/root", capture_output=True, check=True).stdout
-        out.write(subprocess.run(["cpio", "-o", "-H", "newc", "--quiet"], cwd=WORK + "/root", input=names, capture_output=True, check=True).stdout)
+        out.write(
+            subprocess.run(
+                ["cpio", "-o", "-H", "newc", "--quiet"],
+                cwd=WORK + "/root",
+                input=names,
+                capture_output=True,
+                check=True,
+            ).stdout
+        )
     for disk in ("a", "b"):
         with open(f"{WORK}/{disk}.img", "wb") as f:
             f.truncate(16 << 20)
-    command = ["qemu-system-x86_64", "-accel", "tcg", "-machine", "q35", "-m", "512", "-smp", "2", "-nographic", "-nodefaults", "-no-reboot", "-serial", "stdio",
-               "-kernel", LAB + "/vmlinuz", "-initrd", WORK + "/initrd", "-append", "console=ttyS0 quiet panic=-1 psi=1 cgroup_no_v1=all rdinit=/cgroup2_init"]
+    command = [
+        "qemu-system-x86_64",
+        "-accel",
+        "tcg",
+        "-machine",
+        "q35",
+        "-m",
+        "512",
+        "-smp",
+        "2",
+        "-nographic",
+        "-nodefaults",
+        "-no-reboot",
+        "-serial",
+        "stdio",
+        "-kernel",
+        LAB + "/vmlinuz",
+        "-initrd",
+        WORK + "/initrd",
+        "-append",
+        "console=ttyS0 quiet panic=-1 psi=1 cgroup_no_v1=all rdinit=/cgroup2_init",
+    ]
     for disk in ("a", "b"):
         command += ["-drive", f"file={WORK}/{disk}.img,format=raw,if=virtio,cache=unsafe"]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
@@ -93,14 +124,20 @@ def _():
 if os.path.exists(WORK + "/out/container"):
     CONTAINERS = series_of("container")
     DOCKER, PODMAN = Cgroup(f"system.slice/docker-{ID}.scope"), Cgroup(f"machine.slice/libpod-{PODMAN_ID}.scope")
-    LXC, SERVICE, VM = Cgroup("lxc.payload.box"), Cgroup("system.slice/web.service"), Cgroup(r"machine.slice/machine-qemu\x2d1\x2dweb.scope")
+    LXC, SERVICE, VM = (
+        Cgroup("lxc.payload.box"),
+        Cgroup("system.slice/web.service"),
+        Cgroup(r"machine.slice/machine-qemu\x2d1\x2dweb.scope"),
+    )
 
     def have(cgroup, metric, **labels):
         return value(CONTAINERS, metric, id=("/" + cgroup.path).replace("\\", "\\\\"), **labels)
 
     def same(cgroup, metric, expected, **labels):
         mine = have(cgroup, metric, **labels)
-        assert mine is not None and math.isclose(mine, expected, rel_tol=1e-9, abs_tol=1e-9), f"{cgroup.path} {metric}{labels}: {mine}, file {expected}"
+        assert mine is not None and math.isclose(
+            mine, expected, rel_tol=1e-9, abs_tol=1e-9
+        ), f"{cgroup.path} {metric}{labels}: {mine}, file {expected}"
 
     @test("cgroup v2: container_* are what the files of Docker's, Podman's, LXC's and systemd's cgroups say")
     def _():
@@ -108,15 +145,27 @@ if os.path.exists(WORK + "/out/container"):
             for name, key in (("usage", "usage_usec"), ("user", "user_usec"), ("system", "system_usec")):
                 same(c, f"container_cpu_{name}_seconds_total", c.flat("cpu.stat", key) / 1e6)
             same(c, "container_memory_usage_bytes", c.number("memory.current"))
-            same(c, "container_memory_working_set_bytes", c.number("memory.current") - c.flat("memory.stat", "inactive_file"))
+            same(
+                c,
+                "container_memory_working_set_bytes",
+                c.number("memory.current") - c.flat("memory.stat", "inactive_file"),
+            )
             same(c, "container_memory_max_usage_bytes", c.number("memory.peak"))
             same(c, "container_memory_swap", c.number("memory.swap.current"))
-            for name, key in (("rss", "anon"), ("cache", "file"), ("mapped_file", "file_mapped"), ("kernel_usage", "kernel"),
-                              ("total_active_file_bytes", "active_file"), ("total_inactive_file_bytes", "inactive_file")):
+            for name, key in (
+                ("rss", "anon"),
+                ("cache", "file"),
+                ("mapped_file", "file_mapped"),
+                ("kernel_usage", "kernel"),
+                ("total_active_file_bytes", "active_file"),
+                ("total_inactive_file_bytes", "inactive_file"),
+            ):
                 same(c, "container_memory_" + name, c.flat("memory.stat", key))
             for kind, key in (("pgfault", "pgfault"), ("pgmajfault", "pgmajfault")):
                 for scope in ("container", "hierarchy"):
-                    same(c, "container_memory_failures_total", c.flat("memory.stat", key), failure_type=kind, scope=scope)
+                    same(
+                        c, "container_memory_failures_total", c.flat("memory.stat", key), failure_type=kind, scope=scope
+                    )
             for name in ("high", "max"):
                 same(c, f"container_memory_events_{name}_total", c.flat("memory.events", name))
             same(c, "container_oom_events_total", c.flat("memory.events", "oom_kill"))
@@ -132,7 +181,11 @@ if os.path.exists(WORK + "/out/container"):
         same(PODMAN, "container_threads_max", 40)
         same(PODMAN, "container_spec_cpu_quota", 20000)
         same(PODMAN, "container_spec_cpu_period", 100000)
-        for name, key, unit in (("periods", "nr_periods", 1), ("throttled_periods", "nr_throttled", 1), ("throttled_seconds", "throttled_usec", 1e6)):
+        for name, key, unit in (
+            ("periods", "nr_periods", 1),
+            ("throttled_periods", "nr_throttled", 1),
+            ("throttled_seconds", "throttled_usec", 1e6),
+        ):
             same(PODMAN, f"container_cpu_cfs_{name}_total", PODMAN.flat("cpu.stat", key) / unit)
             assert PODMAN.flat("cpu.stat", key) > 0
             assert have(DOCKER, f"container_cpu_cfs_{name}_total") is None
@@ -150,8 +203,12 @@ if os.path.exists(WORK + "/out/container"):
             for resource in ("cpu", "memory", "io"):
                 # A stopped task is not waiting, yet the kernel brings the total up to date when it is read.
                 for name, kind in (("waiting", "some"), ("stalled", "full")):
-                    mine, file = have(c, f"container_pressure_{resource}_{name}_seconds_total"), c.pressure(resource + ".pressure", kind)
-                    assert mine is not None and abs(mine - file) <= 0.02, f"{c.path} {resource} {kind}: {mine}, file {file}"
+                    mine, file = have(c, f"container_pressure_{resource}_{name}_seconds_total"), c.pressure(
+                        resource + ".pressure", kind
+                    )
+                    assert (
+                        mine is not None and abs(mine - file) <= 0.02
+                    ), f"{c.path} {resource} {kind}: {mine}, file {file}"
         assert have(PODMAN, "container_pressure_cpu_waiting_seconds_total") > 0
 
     @test("cgroup v2: a machine of libvirt is a VM and no container, with its scope's memory, CPU and pressure")
@@ -159,10 +216,15 @@ if os.path.exists(WORK + "/out/container"):
         series = series_of("libvirt")
         assert value(series, "parallax_domain_cgroup_memory_bytes", domain="web") == VM.number("memory.current")
         assert value(series, "parallax_domain_cgroup_memory_limit_bytes", domain="web") == 100 << 20
-        mine, file = value(series, "libvirt_domain_info_cpu_time_seconds_total", domain="web"), VM.flat("cpu.stat", "usage_usec") / 1e6
+        mine, file = (
+            value(series, "libvirt_domain_info_cpu_time_seconds_total", domain="web"),
+            VM.flat("cpu.stat", "usage_usec") / 1e6,
+        )
         assert math.isclose(mine, file, rel_tol=1e-9), f"{mine}, file {file}"
         for resource in ("cpu", "memory", "io"):
-            mine, file = value(series, "parallax_domain_pressure_waiting_seconds_total", domain="web", resource=resource), VM.pressure(resource + ".pressure", "some")
+            mine, file = value(
+                series, "parallax_domain_pressure_waiting_seconds_total", domain="web", resource=resource
+            ), VM.pressure(resource + ".pressure", "some")
             assert mine is not None and abs(mine - file) <= 0.02, f"{resource}: {mine}, file {file}"
         assert not [labels for _, labels in CONTAINERS if "machine-qemu" in dict(labels).get("id", "")]
 
@@ -172,5 +234,6 @@ if os.path.exists(WORK + "/out/container"):
             with open(f"{WORK}/out/{program}.log") as f:
                 bad = [line for line in f if re.search(r"level=(warn|error)", line) and "privileges.root" not in line]
             assert not bad, "".join(bad)
+
 
 finish()

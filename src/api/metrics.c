@@ -13,7 +13,8 @@ static ExportProfile listener_profile(const ApiContext *c) {
 }
 
 /* The profile that is asked for; false with the response filled. */
-static bool choose_profile(const ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response, ExportProfile *ret_profile) {
+static bool choose_profile(const ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response,
+                           ExportProfile *ret_profile) {
         if (rest[0]) {
                 for (ExportProfile p = EXPORT_NODE; p <= EXPORT_SELF; p++)
                         if (strcmp(rest, export_profile_name(p)) == 0) {

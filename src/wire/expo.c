@@ -51,7 +51,9 @@ static void put_line(Expo *e, const char *keyword, Span family) {
 
 static void put_head(Expo *e) {
         Span family = { e->name, e->name_len };
-        static const char *const TYPES[] = { [METRIC_COUNTER] = "counter", [METRIC_GAUGE] = "gauge", [METRIC_UNTYPED] = "untyped" };
+        static const char *const TYPES[] = {
+                [METRIC_COUNTER] = "counter", [METRIC_GAUGE] = "gauge", [METRIC_UNTYPED] = "untyped"
+        };
         const char *type = e->openmetrics && e->type == METRIC_UNTYPED ? "unknown" : TYPES[e->type];
         if (e->openmetrics && e->type == METRIC_COUNTER) {
                 if (ends_with(family, "_total"))

@@ -37,6 +37,15 @@ libvirt_up() {
         exit 1
 }
 
+# Where no udev gave /dev/kvm its group, libvirt finds KVM when it asks QEMU as root and not when it starts a guest
+# as libvirt-qemu, and asks QEMU anew for each guest: half a minute each.
+kvm_in_order() {
+        [ -c /dev/kvm ] || return 0
+        su -s /bin/sh -c 'test -r /dev/kvm -a -w /dev/kvm' libvirt-qemu 2>/dev/null && return 0
+        echo "device /dev/kvm $(stat -c '%u:%g %a' /dev/kvm)" >>"$state"
+        chown root:kvm /dev/kvm && chmod 660 /dev/kvm || note "/dev/kvm cannot be given to the group kvm: guests start slowly"
+}
+
 # KVM counts only if a guest boots on it: some machines have a /dev/kvm on which Linux does not.
 accel() {
         if [ ! -s "$lab/accel" ]; then
@@ -160,6 +169,7 @@ up() {
         [ ! -s "$state" ] || down # leavings of a run that was killed
         : >"$state"
         "$here/guest.sh" "$lab"
+        kvm_in_order
         libvirt_up
         bridge_up
         guests_up
@@ -178,6 +188,10 @@ down() {
                 container) docker rm -f "$what" >/dev/null 2>&1 || true ;;
                 image) docker rmi "$what" >/dev/null 2>&1 || true ;;
                 bridge) ip link del "$what" 2>/dev/null || true ;;
+                device)
+                        chown "${rest% *}" "$what" 2>/dev/null || true
+                        chmod "${rest#* }" "$what" 2>/dev/null || true
+                        ;;
                 process)
                         # shellcheck disable=SC2086
                         set -- $rest

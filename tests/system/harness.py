@@ -52,7 +52,9 @@ def finish():
 
 
 def virsh(*args, check=True, timeout=30):
-    done = subprocess.run(["virsh", "-q", "-c", "qemu:///system", *args], capture_output=True, text=True, timeout=timeout)
+    done = subprocess.run(
+        ["virsh", "-q", "-c", "qemu:///system", *args], capture_output=True, text=True, timeout=timeout
+    )
     if check and done.returncode != 0:
         raise RuntimeError(f"virsh {' '.join(args)}: {done.stderr}")
     return done.stdout
@@ -84,7 +86,7 @@ def fetch(url, accept=None, timeout=10, encoding=None):
         return answer.read(), answer.headers
 
 
-SAMPLE = re.compile(r'^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)(?: \S+)?$')
+SAMPLE = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)(?: \S+)?$")
 LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)",?')
 
 
@@ -151,13 +153,17 @@ containers:
         with open(self.config, "w") as f:
             f.write(self.base + config)
         self.daemon = self._start("parallaxd")
-        wait_for(lambda: os.path.exists(os.path.join(self.run, "api.sock")) or self.daemon.poll() is not None, 10, "api.sock")
+        wait_for(
+            lambda: os.path.exists(os.path.join(self.run, "api.sock")) or self.daemon.poll() is not None, 10, "api.sock"
+        )
         self.sensor = self._start("parallax-sensor") if sensor else None
         wait_for(self.ready, 10, f"parallaxd ready; log: {self.log('parallaxd')}")
 
     def _start(self, program):
         log = open(os.path.join(self.dir, program + ".log"), "ab")
-        return subprocess.Popen([os.path.join(BUILD, program), "--config", self.config], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        return subprocess.Popen(
+            [os.path.join(BUILD, program), "--config", self.config], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
 
     def log(self, program):
         with open(os.path.join(self.dir, program + ".log"), errors="replace") as f:
@@ -171,7 +177,12 @@ containers:
         return parse(fetch(self.url + path, **kw)[0].decode())
 
     def cli(self, *args, check=True, timeout=20):
-        done = subprocess.run([os.path.join(BUILD, "parallax"), "--runtime-dir", self.run, *args], capture_output=True, timeout=timeout, env={**os.environ, "LANG": "C.UTF-8"})
+        done = subprocess.run(
+            [os.path.join(BUILD, "parallax"), "--runtime-dir", self.run, *args],
+            capture_output=True,
+            timeout=timeout,
+            env={**os.environ, "LANG": "C.UTF-8"},
+        )
         if check:
             assert done.returncode == 0, f"parallax {' '.join(args)}: {done.returncode}: {done.stderr.decode()}"
         return done
@@ -255,7 +266,11 @@ def xml_text(text):
 
 def tiny_xml(name, uuid=None, nic=False, metadata="", title=""):
     uuid_line = f"<uuid>{uuid}</uuid>" if uuid else ""
-    nic_line = "<interface type='bridge'><source bridge='plxlab0'/><model type='virtio'/><rom enabled='no'/></interface>" if nic else ""
+    nic_line = (
+        "<interface type='bridge'><source bridge='plxlab0'/><model type='virtio'/><rom enabled='no'/></interface>"
+        if nic
+        else ""
+    )
     title_line = f"<title>{xml_text(title)}</title>" if title else ""
     return f"""<domain type='{tiny_kind()}'><name>{xml_text(name)}</name>{uuid_line}{title_line}
 <metadata>{metadata}</metadata><memory unit='MiB'>8</memory><vcpu>1</vcpu>

@@ -220,8 +220,10 @@ static void test_host_a(void **state) {
                 { M_NODE_FS_READONLY, "server.example:/export|/srv/nfs|nfs4", 0 },
                 { M_NODE_FS_SIZE, "server.example:/export|/srv/nfs|nfs4", NAN },
                 { M_NODE_FS_ERROR, "server.example:/export|/srv/nfs|nfs4", NAN },
-                { M_NODE_UNAME_INFO, "Linux|6.1.0-18-amd64|#1 SMP PREEMPT_DYNAMIC Debian 6.1.76-1 (2024-02-01)|x86_64|host-a|(none)", 1 },
-                { M_NODE_OS_INFO, "|debian||||Debian GNU/Linux|Debian GNU/Linux 12 (bookworm)|||12 (bookworm)|bookworm|12", 1 },
+                { M_NODE_UNAME_INFO,
+                  "Linux|6.1.0-18-amd64|#1 SMP PREEMPT_DYNAMIC Debian 6.1.76-1 (2024-02-01)|x86_64|host-a|(none)", 1 },
+                { M_NODE_OS_INFO,
+                  "|debian||||Debian GNU/Linux|Debian GNU/Linux 12 (bookworm)|||12 (bookworm)|bookworm|12", 1 },
                 { M_NODE_OS_VERSION_VERSION, "debian||Debian GNU/Linux", 12 },
                 { M_NODE_SELINUX_ENABLED, "", 0 },
                 { M_NODE_TIME_NOW, "", 1700000010 },
@@ -452,7 +454,8 @@ static void test_slow_properties_come_in_turn(void **state) {
         for (int64_t i = 1; i <= 16; i++)
                 look(h, &r, 10 + i);
         assert_float_equal(value(&r, M_NODE_NETCLASS_MTU, "eno1"), 1500, 0);
-        assert_float_equal(value(&r, M_NODE_NET_INFO_INFO, "eno1|up|52:54:00:00:00:02|ff:ff:ff:ff:ff:ff|full|other"), 1, 0);
+        assert_float_equal(value(&r, M_NODE_NET_INFO_INFO, "eno1|up|52:54:00:00:00:02|ff:ff:ff:ff:ff:ff|full|other"), 1,
+                           0);
 }
 
 static void test_interfaces_come_and_go(void **state) {
@@ -463,8 +466,9 @@ static void test_interfaces_come_and_go(void **state) {
         CLEANUP(cleanup_host) HostProc *h = open_host(copy_root);
         look(h, &r, 10);
         /* bond0 first, eno2 gone, a tap that /sys does not know (yet), a name that leads elsewhere. */
-        rewrite("proc/net/dev", "head\nhead\n bond0: 1 1 0 0 0 0 0 0 2 2 0 0 0 0 0 0\n vnet0: 5 1 0 0 0 0 0 0 6 2 0 0 0 0 0 0\n"
-                                "  eno1: 3 1 0 0 0 0 0 0 4 2 0 0 0 0 0 0\n  ../..: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n  eno1: 9\n");
+        rewrite("proc/net/dev",
+                "head\nhead\n bond0: 1 1 0 0 0 0 0 0 2 2 0 0 0 0 0 0\n vnet0: 5 1 0 0 0 0 0 0 6 2 0 0 0 0 0 0\n"
+                "  eno1: 3 1 0 0 0 0 0 0 4 2 0 0 0 0 0 0\n  ../..: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n  eno1: 9\n");
         look(h, &r, 20);
         assert_int_equal(rows(&r, GROUP_NODE_NETDEV), 3);
         assert_int_equal(rows(&r, GROUP_NODE_NETCLASS), 2);
@@ -505,10 +509,11 @@ static void test_half_written_is_absent(void **state) {
         rewrite("proc/sys/fs/file-nr", "12x 0 -\n");
         look(h, &r, 10);
         static const Expected EXPECTED[] = {
-                { M_NODE_MEM_MEMTOTAL, "", 1024000 }, { M_NODE_MEM_MEMFREE, "", NAN },     { M_NODE_CPU_USER, "0", 1 },
-                { M_NODE_CPU_SYSTEM, "0", NAN },      { M_NODE_STAT_CTXT, "", NAN },       { M_NODE_STAT_BTIME, "", NAN },
-                { M_NODE_STAT_FORKS, "", NAN },       { M_NODE_NETSTAT_TCP_INSEGS, "", NAN }, { M_NODE_FILEFD_ALLOCATED, "", NAN },
-                { M_NODE_FILEFD_MAXIMUM, "", NAN },
+                { M_NODE_MEM_MEMTOTAL, "", 1024000 }, { M_NODE_MEM_MEMFREE, "", NAN },
+                { M_NODE_CPU_USER, "0", 1 },          { M_NODE_CPU_SYSTEM, "0", NAN },
+                { M_NODE_STAT_CTXT, "", NAN },        { M_NODE_STAT_BTIME, "", NAN },
+                { M_NODE_STAT_FORKS, "", NAN },       { M_NODE_NETSTAT_TCP_INSEGS, "", NAN },
+                { M_NODE_FILEFD_ALLOCATED, "", NAN }, { M_NODE_FILEFD_MAXIMUM, "", NAN },
         };
         check(&r, EXPECTED, ARRAY_LEN(EXPECTED));
 }

@@ -262,8 +262,10 @@ static void virt_group_gone(Sink *s, EntityKey key, GroupId group) {
 static void virt_blob(Sink *s, EntityKey key, BlobType type, const void *bytes, size_t n) {
         Domains *t = table_of(s);
         const Domain *d = domains_find(t, &key);
-        if (d && d->virt && type == BLOB_DOMAIN_XML)
-                sink_blob(t->out, key, type, bytes, n);
+        if (!d || !d->virt || type != BLOB_DOMAIN_XML)
+                return;
+        sink_blob(t->out, key, type, bytes, n);
+        t->ops->defined(t->context, d);
 }
 
 void domains_sweep(Domains *t, MonoTime begun) {

@@ -35,6 +35,8 @@ typedef struct DomainsOps {
         void (*changed)(void *context, Domain *d);
         /* It will be freed when this returns. */
         void (*gone)(void *context, const Domain *d);
+        /* libvirt sent its definition: what devices it has may have changed. */
+        void (*defined)(void *context, const Domain *d);
         /* Whether libvirt's counters of its interfaces are wanted. */
         bool (*wants_net)(void *context, const Domain *d);
 } DomainsOps;

@@ -7,6 +7,7 @@ int vm_read_stat(QemuCollector *q, Vm *vm, ProcStat *ret) {
         char text[KEPT_BYTES];
         if (vm->ended)
                 return -ESRCH;
+        vm->state = 0;
         ssize_t n = procfile_read(&vm->stat, &q->budget, vm->dir, "stat", text);
         ProcStat st;
         if (n < 0 && n != -ESRCH && n != -ENOENT && n != -ENODEV) {
@@ -19,6 +20,7 @@ int vm_read_stat(QemuCollector *q, Vm *vm, ProcStat *ret) {
                 vm->ended = true;
                 return -ESRCH;
         }
+        vm->state = st.state;
         *ret = st;
         return 0;
 }

@@ -48,8 +48,18 @@ void qemu_on_change(QemuCollector *q, const QemuChange *change);
 void qemu_keep_descriptors(QemuCollector *q, size_t most);
 
 /* Looks for machines that began or ended: new ones go to sink_entity(). Costs one listing of /proc and
- * 1 us a known machine. 0 or the errno of /proc, in which case nothing is changed. */
+ * some us a known machine, so it is for when something happened and now and then besides. 0 or the errno of
+ * /proc, in which case nothing is changed. */
 int qemu_discover(QemuCollector *q, Sink *sink) MUST_USE;
+/* A descriptor that becomes readable when something happens in libvirt's folder of pid files; -1 when there
+ * can be none. Valid as long as the collector. */
+int qemu_watch_fd(const QemuCollector *q);
+/* Whether the folder is there and watched: as of the last discovery. */
+bool qemu_watches(const QemuCollector *q);
+/* Reads what the descriptor has to say: true when a pid file came or went, and a discovery is called for. */
+bool qemu_watch_take(QemuCollector *q);
+/* Whether something was found so young that a discovery soon will see more of it. */
+bool qemu_unsettled(const QemuCollector *q);
 /* sink_entity() for every machine, for a peer that connects anew. */
 void qemu_announce(QemuCollector *q, Sink *sink);
 
@@ -61,6 +71,8 @@ int qemu_look(QemuCollector *q, const Uuid *id, WallTime wall, MonoTime mono, Si
 /* State letter of the QEMU process now: 'R', 'S', 'D', 'T' (stopped: do not ask its monitor), 't';
  * 0 when it is not known or has ended. One pread. */
 char qemu_process_state(QemuCollector *q, const Uuid *id);
+/* The same as it was at the last look, without reading anything. */
+char qemu_state_seen(const QemuCollector *q, const Uuid *id);
 /* Process of a machine, 0 when not known. */
 pid_t qemu_pid(const QemuCollector *q, const Uuid *id);
 

@@ -396,7 +396,7 @@ static void test_ended_and_zombie(void **state) {
         assert_int_equal(qemu_count(q), 0);
         assert_int_equal(c.vanished, 2);
         assert_int_equal(r.n_gone, 0);
-        assert_int_equal(qemu_counts(q).descriptors, 2);
+        assert_int_equal(qemu_counts(q).descriptors, 3);
 }
 
 static void test_process_state(void **state) {
@@ -407,7 +407,9 @@ static void test_process_state(void **state) {
         Uuid id = lane(1), other = lane(9);
         qemu_keep_descriptors(q, 0);
         assert_int_equal(qemu_discover(q, &r.sink), 0);
+        assert_int_equal(qemu_state_seen(q, &id), 0);
         assert_int_equal(qemu_process_state(q, &id), 'S');
+        assert_int_equal(qemu_state_seen(q, &id), 'S');
         run("sed -i 's/) S /) T /' '%s/proc/4242/stat'", t.root);
         assert_int_equal(qemu_process_state(q, &id), 'T');
         assert_int_equal(qemu_process_state(q, &other), 0);
@@ -466,6 +468,52 @@ static void test_pid_files(void **state) {
         Uuid id = lane(7);
         assert_int_equal(qemu_pid(q, &id), 4242);
         assert_int_equal(qemu_counts(q).unidentified, 0);
+}
+
+/* What happens to pid files is told, what happens beside them is not; a folder that went is looked for again. */
+static void test_pid_folder_is_watched(void **state) {
+        (void)state;
+        CLEANUP(tree_free) Tree t = tree_new();
+        CLEANUP(qemu_freep) QemuCollector *q = collector(&t, 10);
+        Recorder r = RECORDER;
+        assert_true(qemu_watch_fd(q) >= 0);
+        assert_false(qemu_watches(q));
+        assert_int_equal(qemu_discover(q, &r.sink), 0);
+        assert_true(qemu_watches(q));
+        assert_false(qemu_watch_take(q));
+        write_text(&t, "run/libvirt/qemu/lane-a.xml.new", "<domstatus/>");
+        assert_false(qemu_watch_take(q));
+        write_text(&t, "run/libvirt/qemu/new.pid", "31337");
+        assert_true(qemu_watch_take(q));
+        assert_false(qemu_watch_take(q));
+        run("rm '%s/run/libvirt/qemu/new.pid'", t.root);
+        assert_true(qemu_watch_take(q));
+        run("rm -r '%s/run/libvirt/qemu'", t.root);
+        assert_true(qemu_watch_take(q));
+        assert_int_equal(qemu_discover(q, &r.sink), 0);
+        assert_false(qemu_watches(q));
+        run("mkdir '%s/run/libvirt/qemu'", t.root);
+        assert_int_equal(qemu_discover(q, &r.sink), 0);
+        assert_true(qemu_watches(q));
+        write_text(&t, "run/libvirt/qemu/lane-a.pid", "4242");
+        assert_true(qemu_watch_take(q));
+}
+
+/* Discoveries are asked for until what was found had the time to become what it will be. */
+static void test_settles(void **state) {
+        (void)state;
+        CLEANUP(tree_free) Tree t = tree_new();
+        CLEANUP(qemu_freep) QemuCollector *q = collector(&t, 10);
+        Recorder r = RECORDER;
+        unsigned discoveries = 0;
+        do {
+                assert_int_equal(qemu_discover(q, &r.sink), 0);
+                assert_true(++discoveries < 10);
+        } while (qemu_unsettled(q));
+        assert_true(discoveries > 1);
+        write_text(&t, "run/libvirt/qemu/new.pid", "31337");
+        assert_true(qemu_watch_take(q));
+        assert_true(qemu_unsettled(q));
 }
 
 /* Seen between fork and exec: not a QEMU yet. */
@@ -601,6 +649,8 @@ int main(void) {
                 cmocka_unit_test(test_same_uuid),
                 cmocka_unit_test(test_pid_file_takes_over),
                 cmocka_unit_test(test_pid_files),
+                cmocka_unit_test(test_pid_folder_is_watched),
+                cmocka_unit_test(test_settles),
                 cmocka_unit_test(test_exec_after_first_sight),
                 cmocka_unit_test(test_too_many),
                 cmocka_unit_test(test_vcpu_plugged_and_unplugged),

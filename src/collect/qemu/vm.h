@@ -60,6 +60,7 @@ typedef struct Vm {
         size_t name_len;
         bool trusted; /* libvirt's pid file names it */
         bool ended;
+        char state; /* letter, as last read; 0: not yet, or it ended */
         bool smp;
         uint8_t settle;
         unsigned host_nics;
@@ -109,6 +110,8 @@ struct QemuCollector {
         struct SeenProcess *seen;
         bool place_free; /* a machine ended: those left out may have its place */
         size_t n_seen, cap_seen;
+        int inotify; /* -1: none */
+        int pid_dir_watch; /* -1: libvirt's folder is not there, or cannot be watched */
         struct timespec pid_dir_mtime;
         uint8_t pid_dir_settle;
 };

@@ -141,7 +141,7 @@ static void kernel_entity(Sink *s, const EntityInfo *info) {
         /* Announcements repeat what is known; a new process begins a new story. */
         if (!d->kernel || d->pid != info->pid || d->started_ns != info->started_ns) {
                 watch_reset(&d->watch);
-                d->gone_at = (MonoTime){ 0 };
+                d->gone_at = d->monitored = (MonoTime){ 0 };
         }
         d->kernel = true;
         d->pid = info->pid;

@@ -8,6 +8,7 @@
  * of. One thread. */
 #pragma once
 
+#include "collect/qemu/qemu.h"
 #include "model/sink.h"
 #include "rt/settings.h"
 #include "sensor/watch.h"
@@ -26,6 +27,9 @@ typedef struct Domain {
         Tier tier;
         Watch watch;
         bool queued;        /* waits for a monitor worker */
+        Duration idle;      /* interval of lane MONITOR while the domain does nothing */
+        MonoTime monitored; /* its monitor gave all there was; 0 = ask in any case */
+        QemuActivity then;  /* what it had done by then */
 } Domain;
 
 typedef struct Domains Domains;

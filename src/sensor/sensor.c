@@ -78,11 +78,12 @@ static void schedule_states(Sensor *s) {
         loop_timer_again(s->tick, pace, pace);
 }
 
-static void schedule_domain(Sensor *s, const Domain *d) {
+static void schedule_domain(Sensor *s, Domain *d) {
         Duration never = { 0 };
         schedule(s, d->key, LANE_KERNEL, d->kernel ? interval_of(s, d->tier, LANE_KERNEL) : never);
         bool ask = d->kernel && d->virt && s->virt;
         schedule(s, d->key, LANE_MONITOR, ask ? interval_of(s, d->tier, LANE_MONITOR) : never);
+        d->idle = s->settings->idle[d->tier];
 }
 
 static void schedule_all(Sensor *s) {
@@ -140,6 +141,8 @@ static void make_all_due(Sensor *s, MonoTime now) {
                 for (size_t i = 0; i < domains_count(s->domains); i++)
                         schedule_defer(s->schedule, domains_at(s->domains, i)->key, lane, now);
         }
+        for (size_t i = 0; i < domains_count(s->domains); i++)
+                domains_at(s->domains, i)->monitored = (MonoTime){ 0 };
 }
 
 static void on_resync(void *context) {

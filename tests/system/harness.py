@@ -124,7 +124,7 @@ def wait_for(condition, timeout, what):
 class Parallax:
     """parallaxd and parallax-sensor on a free port; ended by close()."""
 
-    def __init__(self, config="", intervals=("1s", "1s", "2s"), sensor=True):
+    def __init__(self, config="", intervals=("1s", "1s", "2s"), idle=None, sensor=True):
         self.dir = tempfile.mkdtemp(prefix="parallax-test-")
         self.run = os.path.join(self.dir, "run")
         os.mkdir(self.run)
@@ -143,6 +143,7 @@ tiers:
     kernel: {kernel}
     libvirt: {libvirt}
     monitor: {monitor}
+    idle: {idle or monitor}
 host:
   interval: {kernel}
 containers:

@@ -186,11 +186,16 @@ static void look_memory(QemuCollector *q, Vm *vm, const ProcStat *st, WallTime w
 }
 
 static void look_io(QemuCollector *q, Vm *vm, WallTime wall, MonoTime mono, Sink *sink) {
+        static const char *const KEYS[] = { "rchar:", "wchar:", "read_bytes:", "write_bytes:" };
         char text[KEPT_BYTES];
         uint64_t v;
         ssize_t n = procfile_read(&vm->io, &q->budget, vm->dir, "io", text);
         if (n <= 0)
                 return;
+        vm->activity.io_bytes = 0;
+        for (size_t i = 0; i < ARRAY_LEN(KEYS); i++)
+                if (parse_field(text, (size_t)n, KEYS[i], &v))
+                        vm->activity.io_bytes += v;
         BatchBuilder *b = &q->batch;
         batch_begin(b, vm->key, GROUP_DOM_IO, wall, mono);
         batch_row(b, NULL);
@@ -276,6 +281,7 @@ int qemu_look(QemuCollector *q, const Uuid *id, WallTime wall, MonoTime mono, Si
                 else
                         vm->list_threads = true;
         }
+        vm->activity.cpu_ns = (st.utime + st.stime) * NS_PER_TICK;
         VcpuSums sums = look_vcpus(q, vm, wall, mono, sink);
         look_cpu(q, vm, &st, &sums, wall, mono, sink);
         look_memory(q, vm, &st, wall, mono, sink);

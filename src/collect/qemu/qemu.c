@@ -15,6 +15,8 @@
 #include <sys/stat.h>
 
 #define MAX_PROCESSES ((size_t)1 << 22)
+#define IDLE_CPU_PART 100
+#define IDLE_IO_BYTES 16384u
 
 typedef struct SeenProcess {
         pid_t pid;
@@ -565,6 +567,20 @@ char qemu_process_state(QemuCollector *q, const Uuid *id) {
 char qemu_state_seen(const QemuCollector *q, const Uuid *id) {
         const Vm *vm = qemu_find(q, id);
         return vm ? vm->state : 0;
+}
+
+bool qemu_activity(const QemuCollector *q, const Uuid *id, QemuActivity *ret) {
+        const Vm *vm = qemu_find(q, id);
+        if (!vm || vm->looks == 0)
+                return false;
+        *ret = vm->activity;
+        return true;
+}
+
+bool qemu_was_idle(const QemuActivity *then, const QemuActivity *now, Duration between) {
+        /* One that went backwards wraps: it is not idle. */
+        return now->cpu_ns - then->cpu_ns <= (uint64_t)between.ns / IDLE_CPU_PART &&
+               now->io_bytes - then->io_bytes <= IDLE_IO_BYTES;
 }
 
 pid_t qemu_pid(const QemuCollector *q, const Uuid *id) {

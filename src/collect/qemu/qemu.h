@@ -73,6 +73,18 @@ int qemu_look(QemuCollector *q, const Uuid *id, WallTime wall, MonoTime mono, Si
 char qemu_process_state(QemuCollector *q, const Uuid *id);
 /* The same as it was at the last look, without reading anything. */
 char qemu_state_seen(const QemuCollector *q, const Uuid *id);
+/* What a machine's process has done in all its life, as of the last look. */
+typedef struct QemuActivity {
+        uint64_t cpu_ns;   /* of all its threads, in steps of 10 ms */
+        uint64_t io_bytes; /* through files, taps, and what it had read from storage and written to it; 0 without the
+                            * right to look */
+} QemuActivity;
+
+/* False before the first look, and when the machine is not known. */
+bool qemu_activity(const QemuCollector *q, const Uuid *id, QemuActivity *ret);
+/* Whether the machine did nothing in between: less than 1 % of one CPU, and 16 KiB. A halted guest's clock, and to
+ * be asked for its statistics, take less; to do I/O takes more. */
+bool qemu_was_idle(const QemuActivity *then, const QemuActivity *now, Duration between);
 /* Process of a machine, 0 when not known. */
 pid_t qemu_pid(const QemuCollector *q, const Uuid *id);
 

@@ -416,6 +416,40 @@ static void test_process_state(void **state) {
         assert_int_equal(qemu_pid(q, &id), 4242);
 }
 
+static void test_activity(void **state) {
+        (void)state;
+        CLEANUP(tree_free) Tree t = tree_new();
+        CLEANUP(qemu_freep) QemuCollector *q = collector(&t, 10);
+        Recorder r = RECORDER;
+        Uuid id = lane(1), other = lane(9);
+        QemuActivity then, now;
+        qemu_keep_descriptors(q, 0);
+        assert_int_equal(qemu_discover(q, &r.sink), 0);
+        assert_false(qemu_activity(q, &id, &then));
+        assert_int_equal(qemu_look(q, &id, (WallTime){ 1 }, (MonoTime){ 1 }, &r.sink), 0);
+        assert_true(qemu_activity(q, &id, &then));
+        assert_false(qemu_activity(q, &other, &now));
+        assert_true(then.cpu_ns > 0 && then.cpu_ns % 10000000 == 0);
+        write_text(&t, "proc/4242/io", "rchar: 1000\nwchar: 2000\nsyscr: 1\nread_bytes: 4096\nwrite_bytes: 8192\n");
+        assert_int_equal(qemu_look(q, &id, (WallTime){ 2 }, (MonoTime){ 2 }, &r.sink), 0);
+        assert_true(qemu_activity(q, &id, &now));
+        assert_int_equal(now.io_bytes, 1000 + 2000 + 4096 + 8192);
+        assert_int_equal(now.cpu_ns, then.cpu_ns);
+}
+
+static void test_idle(void **state) {
+        (void)state;
+        QemuActivity then = { .cpu_ns = 7 * NS_PER_SEC, .io_bytes = 100000 }, now = then;
+        assert_true(qemu_was_idle(&then, &now, SECONDS(60)));
+        now.cpu_ns += 600 * NS_PER_MS;
+        now.io_bytes += 16384;
+        assert_true(qemu_was_idle(&then, &now, SECONDS(60)));
+        assert_false(qemu_was_idle(&then, &now, SECONDS(59)));
+        now.io_bytes++;
+        assert_false(qemu_was_idle(&then, &now, SECONDS(60)));
+        assert_false(qemu_was_idle(&now, &then, SECONDS(60)));
+}
+
 /* A process that claims another one's UUID waits until that one ends; libvirt's own goes first. */
 static void test_same_uuid(void **state) {
         (void)state;
@@ -646,6 +680,8 @@ int main(void) {
                 cmocka_unit_test(test_start_time_is_checked),
                 cmocka_unit_test(test_ended_and_zombie),
                 cmocka_unit_test(test_process_state),
+                cmocka_unit_test(test_activity),
+                cmocka_unit_test(test_idle),
                 cmocka_unit_test(test_same_uuid),
                 cmocka_unit_test(test_pid_file_takes_over),
                 cmocka_unit_test(test_pid_files),

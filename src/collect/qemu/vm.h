@@ -77,6 +77,8 @@ typedef struct Vm {
         uint64_t gone_run_ns, gone_delay_ns; /* of vCPU threads that ended: sums must not go backwards */
         uint64_t emulator_ns;
 
+        QemuActivity activity;
+
         bool has_cgroup;
         CgroupPaths cgroup;
         KeptFile cgroup_files[CG_COUNT];

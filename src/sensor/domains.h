@@ -29,6 +29,7 @@ typedef struct Domain {
         bool queued;        /* waits for a monitor worker */
         Duration idle;      /* interval of lane MONITOR while the domain does nothing */
         MonoTime monitored; /* its monitor gave all there was; 0 = ask in any case */
+        MonoTime rest_until; /* not asked before, while it does nothing */
         QemuActivity then;  /* what it had done by then */
 } Domain;
 

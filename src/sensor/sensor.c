@@ -262,7 +262,6 @@ static bool due(MonoTime *at, MonoTime now, Duration every) {
 static void look_at_what_is_due(Sensor *s, MonoTime now) {
         if (s->discover_now || mono_since(now, s->discovered).ns >= discover_pace(s).ns)
                 discover(s, now);
-        qemu_round_begin(s->qemu);
         look_at_scheduled(s, now);
         if (due(&s->engines_at, now, ENGINES_EVERY))
                 sensor_engines_step(s, now);

@@ -92,11 +92,20 @@ static void ask_again(VirtLane *v, const EntityKey *key, MonoTime when) {
         schedule_defer(v->s.schedule, *key, LANE_MONITOR, when);
 }
 
+/* A part of the interval by the domain's UUID: those that were asked together at the start are not again. */
+static Duration part_of(Duration interval, const EntityKey *key) {
+        uint32_t part;
+        memcpy(&part, key->id.bytes, sizeof part);
+        return (Duration){ (int64_t)((double)interval.ns * part / UINT32_MAX) };
+}
+
 /* What the domain had done by its last look: what it did since then counts for the next time. */
 static void note_monitored(VirtLane *v, const EntityKey *key, MonoTime now) {
         Domain *d = domains_find(v->s.domains, key);
-        if (d && qemu_activity(v->s.qemu, &key->id, &d->then))
-                d->monitored = now;
+        if (!d || !qemu_activity(v->s.qemu, &key->id, &d->then))
+                return;
+        d->rest_until = mono_add(now, d->monitored.ns ? d->idle : part_of(d->idle, key));
+        d->monitored = now;
 }
 
 static void monitor_done(VirtLane *v, const WorkerAsk *ask, const DoneBody *done, MonoTime now) {
@@ -240,11 +249,10 @@ static bool enqueue(VirtLane *v, EntityKey key) {
  * left alone, as its job's progress is. */
 static bool rests(const VirtLane *v, const Domain *d, MonoTime now) {
         QemuActivity has;
-        Duration since = mono_since(now, d->monitored);
-        if (!d->monitored.ns || since.ns >= d->idle.ns - MONITOR_LATE.ns || watch_control(&d->watch) != WATCH_OK ||
+        if (!d->monitored.ns || now.ns >= d->rest_until.ns - MONITOR_LATE.ns || watch_control(&d->watch) != WATCH_OK ||
             !qemu_activity(v->s.qemu, &d->key.id, &has))
                 return false;
-        return qemu_was_idle(&d->then, &has, since);
+        return qemu_was_idle(&d->then, &has, mono_since(now, d->monitored));
 }
 
 void virt_lane_monitor_due(VirtLane *v, EntityKey key) {

@@ -554,10 +554,6 @@ void qemu_keep_descriptors(QemuCollector *q, size_t most) {
         q->budget.most = most;
 }
 
-void qemu_round_begin(QemuCollector *q) {
-        link_table_begin(q->links, false);
-}
-
 char qemu_process_state(QemuCollector *q, const Uuid *id) {
         Vm *vm = qemu_find(q, id);
         ProcStat st;

@@ -63,9 +63,8 @@ bool qemu_unsettled(const QemuCollector *q);
 /* sink_entity() for every machine, for a peer that connects anew. */
 void qemu_announce(QemuCollector *q, Sink *sink);
 
-/* Begins a round: interface counters are dumped anew at its first look that needs them. */
-void qemu_round_begin(QemuCollector *q);
-/* Measures one machine. 0; -ENOENT when it is not known; -ESRCH when its process has ended (the next
+/* Measures one machine. Interface counters come from one dump for many looks, which is at most 5 s and half the
+ * distance of the machine's looks old, and whose time they carry. 0; -ENOENT when it is not known; -ESRCH when its process has ended (the next
  * discovery reports it); -EAGAIN when /proc/PID/stat was unreadable. Nothing is written on failure. */
 int qemu_look(QemuCollector *q, const Uuid *id, WallTime wall, MonoTime mono, Sink *sink);
 /* State letter of the QEMU process now: 'R', 'S', 'D', 'T' (stopped: do not ask its monitor), 't';

@@ -34,11 +34,14 @@ typedef struct Recorder {
         char name[64];
         uint32_t pid;
         int64_t started_ns;
+        MonoTime net_mono; /* of the last DOM_NET */
 } Recorder;
 
 static void record_batch(Sink *s, const Batch *b) {
         Recorder *r = (Recorder *)s;
         assert_int_equal(batch_check(b), 0);
+        if (b->group == GROUP_DOM_NET)
+                r->net_mono = b->mono;
         LabelCursor labels = batch_labels(b);
         size_t columns = group_columns(b->group);
         for (uint32_t row = 0; row < b->n_rows; row++) {
@@ -154,9 +157,10 @@ static QemuCollector *collector(const Tree *t, size_t max) {
 }
 
 static int look(QemuCollector *q, unsigned char which, Recorder *r) {
+        static int64_t seconds; /* looks are a second apart */
         Uuid id = lane(which);
-        qemu_round_begin(q);
-        return qemu_look(q, &id, (WallTime){ 1 }, (MonoTime){ 1 }, &r->sink);
+        seconds++;
+        return qemu_look(q, &id, (WallTime){ seconds * NS_PER_SEC }, (MonoTime){ seconds * NS_PER_SEC }, &r->sink);
 }
 
 /* --- tests --- */
@@ -450,6 +454,53 @@ static void test_idle(void **state) {
         assert_false(qemu_was_idle(&now, &then, SECONDS(60)));
 }
 
+static int look_at(QemuCollector *q, int64_t seconds, Recorder *r) {
+        Uuid id = lane(1);
+        *r = RECORDER;
+        return qemu_look(q, &id, (WallTime){ seconds * NS_PER_SEC }, (MonoTime){ seconds * NS_PER_SEC }, &r->sink);
+}
+
+/* Looks that are far apart read pressure at every third, looks that are close at each. */
+static void test_slow_values(void **state) {
+        (void)state;
+        CLEANUP(tree_free) Tree t = tree_new();
+        CLEANUP(qemu_freep) QemuCollector *q = collector(&t, 10);
+        Recorder r = RECORDER;
+        assert_int_equal(qemu_discover(q, &r.sink), 0);
+        for (int64_t i = 0; i < 7; i++) {
+                assert_int_equal(look_at(q, 100 + 10 * i, &r), 0);
+                assert_value(&r, M_DOM_PSI_WAITING, "memory", i % 3 == 0 ? 600 : -1);
+                assert_true(value_of(&r, M_DOM_CPU_TIME, "") > 0);
+                assert_value(&r, M_DOM_VCPU_CPU, "0", 1);
+                assert_int_equal(r.n_group_gone, 0);
+        }
+        for (int64_t i = 1; i < 4; i++) {
+                assert_int_equal(look_at(q, 160 + i, &r), 0);
+                assert_value(&r, M_DOM_PSI_WAITING, "memory", 600);
+        }
+}
+
+/* One dump of interfaces serves the looks of half a round, and says when it was. */
+static void test_shared_dump(void **state) {
+        (void)state;
+        CLEANUP(tree_free) Tree t = tree_new();
+        CLEANUP(qemu_freep) QemuCollector *q = collector(&t, 10);
+        Recorder r = RECORDER;
+        assert_int_equal(qemu_discover(q, &r.sink), 0);
+        Uuid other = lane(2);
+        assert_int_equal(look_at(q, 100, &r), 0);
+        assert_int_equal(qemu_look(q, &other, (WallTime){ 1 }, (MonoTime){ 104 * NS_PER_SEC }, &r.sink), 0);
+        assert_int_equal(look_at(q, 110, &r), 0);
+        assert_value(&r, M_DOM_NET_RX_BYTES, "plxc0", 2002);
+        run("sed -i 's/ 2002 / 3003 /' '%s/proc/net/dev'", t.root);
+        Recorder later = RECORDER;
+        assert_int_equal(qemu_look(q, &other, (WallTime){ 1 }, (MonoTime){ 114 * NS_PER_SEC }, &later.sink), 0);
+        assert_int_equal(later.net_mono.ns, 110 * NS_PER_SEC);
+        assert_int_equal(look_at(q, 120, &r), 0);
+        assert_value(&r, M_DOM_NET_RX_BYTES, "plxc0", 3003);
+        assert_int_equal(r.net_mono.ns, 120 * NS_PER_SEC);
+}
+
 /* A process that claims another one's UUID waits until that one ends; libvirt's own goes first. */
 static void test_same_uuid(void **state) {
         (void)state;
@@ -682,6 +733,8 @@ int main(void) {
                 cmocka_unit_test(test_process_state),
                 cmocka_unit_test(test_activity),
                 cmocka_unit_test(test_idle),
+                cmocka_unit_test(test_slow_values),
+                cmocka_unit_test(test_shared_dump),
                 cmocka_unit_test(test_same_uuid),
                 cmocka_unit_test(test_pid_file_takes_over),
                 cmocka_unit_test(test_pid_files),

@@ -46,7 +46,7 @@ static Duration shorter(Duration a, Duration b) {
 }
 
 static bool all_connected(const Sensor *s) {
-        return peer_connected(s->peer) && (!s->virt || virt_lane_up(s->virt));
+        return peer_connected(s->peer) && (!s->virt || !virt_lane_hurries(s->virt));
 }
 
 /* `highest` is the most important tier that some domain has. */

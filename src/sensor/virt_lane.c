@@ -355,6 +355,10 @@ bool virt_lane_up(const VirtLane *v) {
         return v->up;
 }
 
+bool virt_lane_hurries(const VirtLane *v) {
+        return !v->up && v->retry.ns < SECONDS(2).ns;
+}
+
 const WorkerPool *virt_lane_pool(const VirtLane *v) {
         return v->pool;
 }

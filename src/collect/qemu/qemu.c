@@ -402,8 +402,10 @@ static void take_pid_files(QemuCollector *q, Sink *sink) {
         CLEANUP_FD int fd = open_pid_files(q);
         struct stat st;
         q->pid_dir_watch = -1;
-        if (fd < 0 || fstat(fd, &st) < 0)
+        if (fd < 0 || fstat(fd, &st) < 0) {
+                q->pid_dir_settle = 0;
                 return;
+        }
         watch_pid_files(q, fd);
         if (st.st_mtim.tv_sec != q->pid_dir_mtime.tv_sec || st.st_mtim.tv_nsec != q->pid_dir_mtime.tv_nsec) {
                 q->pid_dir_mtime = st.st_mtim;

@@ -17,7 +17,7 @@
 /* After something was told of: more often follows. */
 #define DISCOVER_DELAY MILLISECONDS(100)
 /* Where libvirt and its pid files tell of what begins and ends, a walk only finds what is not libvirt's. */
-#define DISCOVER_TOLD SECONDS(30)
+#define DISCOVER_TOLD SECONDS(60)
 #define DISCOVER_UNTOLD SECONDS(2)
 #define DISCOVER_UNSETTLED SECONDS(1)
 #define ENGINES_EVERY SECONDS(1)

@@ -569,7 +569,7 @@ char qemu_state_seen(const QemuCollector *q, const Uuid *id) {
 
 bool qemu_activity(const QemuCollector *q, const Uuid *id, QemuActivity *ret) {
         const Vm *vm = qemu_find(q, id);
-        if (!vm || vm->looks == 0)
+        if (!vm || !vm->looked.ns)
                 return false;
         *ret = vm->activity;
         return true;

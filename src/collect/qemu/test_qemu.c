@@ -438,6 +438,9 @@ static void test_activity(void **state) {
         assert_int_equal(qemu_look(q, &id, (WallTime){ 2 }, (MonoTime){ 2 }, &r.sink), 0);
         assert_true(qemu_activity(q, &id, &now));
         assert_int_equal(now.io_bytes, 1000 + 2000 + 4096 + 8192);
+        /* Another discovery, which looks for its cgroup again, forgets nothing. */
+        assert_int_equal(qemu_discover(q, &r.sink), 0);
+        assert_true(qemu_activity(q, &id, &now));
         assert_int_equal(now.cpu_ns, then.cpu_ns);
 }
 

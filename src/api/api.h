@@ -1,7 +1,8 @@
 /* Answers to HTTP requests: one table of routes (routes.c), one file a resource.
  *
  * Everything is answered from the latest-value table, at once. A context is one listener's: what its
- * /metrics serves, and whether it serves more than the exposition. Single-threaded, keeps nothing. */
+ * /metrics serves, and whether it serves more than the exposition. Single-threaded, keeps nothing
+ * but how long the last expositions were. */
 #pragma once
 
 #include "export/export.h"
@@ -20,6 +21,7 @@ typedef struct ApiContext {
         size_t n_listeners;
         const char *metrics;      /* of this listener: "all", "libvirt", "node", "container", "self" */
         MonoTime (*clock)(void);  /* NULL: mono_now */
+        size_t expected[EXPORT_PROFILE_COUNT]; /* bytes of the last exposition; ours */
 } ApiContext;
 
 /* Fills the response. Never fails: what goes wrong becomes a status of 500. */

@@ -1,8 +1,8 @@
 /* One tick: reconnect if need be, discover, look at what is due, let the libvirt lanes go on, send. While parallaxd is
  * away nothing is looked at.
  *
- * A wake-up with cold caches, here and then in parallaxd, costs more than a look. So the tick is as slow as a tenth
- * of the shortest interval allows: what falls due in between is looked at in one go and sent in one packet. */
+ * A wake-up with cold caches, here and then in parallaxd, costs more than a look. So the tick is a fifth of the
+ * shortest interval: what falls due in between is looked at in one go and sent in one packet. */
 #include "sensor/sensor_priv.h"
 
 #include "rt/log.h"
@@ -10,10 +10,10 @@
 #include <limits.h>
 
 #define TICK_MIN MILLISECONDS(100)
-#define TICK_MAX SECONDS(1)
+#define TICK_MAX SECONDS(2)
 /* While a connection is missing: it is retried with a tick. */
 #define TICK_AWAY MILLISECONDS(250)
-#define TICKS_AN_INTERVAL 10
+#define TICKS_AN_INTERVAL 5
 /* After something was told of: more often follows. */
 #define DISCOVER_DELAY MILLISECONDS(100)
 /* Where libvirt and its pid files tell of what begins and ends, a walk only finds what is not libvirt's. */

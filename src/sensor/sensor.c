@@ -53,7 +53,8 @@ static bool all_connected(const Sensor *s) {
 static Duration pace_of(const Sensor *s, Tier highest) {
         Duration least = shorter(s->settings->host_interval, s->settings->container_interval);
         for (Tier tier = 0; tier <= highest; tier++)
-                least = shorter(shorter(least, interval_of(s, tier, LANE_KERNEL)), interval_of(s, tier, LANE_LIBVIRT));
+                for (Lane lane = 0; lane < LANE_COUNT; lane++)
+                        least = shorter(least, interval_of(s, tier, lane));
         Duration pace = { least.ns / TICKS_AN_INTERVAL };
         if (pace.ns > TICK_MAX.ns)
                 pace = TICK_MAX;
@@ -154,6 +155,7 @@ static void on_resync(void *context) {
                 virt_lane_definitions_due(s->virt);
         MonoTime now = mono_now();
         make_all_due(s, now);
+        qemu_all_wanted(s->qemu);
         s->discover_now = true;
         s->engines_at = now;
         s->self_at = mono_add(now, SECONDS(1));

@@ -556,6 +556,11 @@ void qemu_keep_descriptors(QemuCollector *q, size_t most) {
         q->budget.most = most;
 }
 
+void qemu_all_wanted(QemuCollector *q) {
+        for (size_t i = 0; i < q->n_vms; i++)
+                q->vms[i]->slow_at = (MonoTime){ 0 };
+}
+
 char qemu_process_state(QemuCollector *q, const Uuid *id) {
         Vm *vm = qemu_find(q, id);
         ProcStat st;

@@ -67,6 +67,8 @@ void qemu_announce(QemuCollector *q, Sink *sink);
  * distance of the machine's looks old, and whose time they carry. 0; -ENOENT when it is not known; -ESRCH when its process has ended (the next
  * discovery reports it); -EAGAIN when /proc/PID/stat was unreadable. Nothing is written on failure. */
 int qemu_look(QemuCollector *q, const Uuid *id, WallTime wall, MonoTime mono, Sink *sink);
+/* The next look at each machine reads everything, also what is else read at every third. */
+void qemu_all_wanted(QemuCollector *q);
 /* State letter of the QEMU process now: 'R', 'S', 'D', 'T' (stopped: do not ask its monitor), 't';
  * 0 when it is not known or has ended. One pread. */
 char qemu_process_state(QemuCollector *q, const Uuid *id);

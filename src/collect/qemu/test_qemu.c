@@ -477,8 +477,11 @@ static void test_slow_values(void **state) {
                 assert_value(&r, M_DOM_VCPU_CPU, "0", 1);
                 assert_int_equal(r.n_group_gone, 0);
         }
+        qemu_all_wanted(q);
+        assert_int_equal(look_at(q, 170, &r), 0);
+        assert_value(&r, M_DOM_PSI_WAITING, "memory", 600);
         for (int64_t i = 1; i < 4; i++) {
-                assert_int_equal(look_at(q, 160 + i, &r), 0);
+                assert_int_equal(look_at(q, 170 + i, &r), 0);
                 assert_value(&r, M_DOM_PSI_WAITING, "memory", 600);
         }
 }

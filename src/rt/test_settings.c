@@ -74,6 +74,7 @@ static void test_defaults(void **state) {
         assert_string_equal(s->listeners[0].address, "127.0.0.1:9177");
         assert_string_equal(s->listeners[0].metrics, "all");
         assert_int_equal(s->interval[TIER_BASIC][LANE_MONITOR].ns, 120 * NS_PER_SEC);
+        assert_int_equal(s->idle[TIER_PERFORMANCE].ns, 300 * NS_PER_SEC);
         assert_int_equal(s->interval[TIER_DIAGNOSIS][LANE_KERNEL].ns, NS_PER_SEC);
         assert_int_equal(s->default_tier, TIER_PERFORMANCE);
         assert_true(s->docker_enabled);

@@ -3,6 +3,7 @@
 #   lab.sh up [STATE]      starts what is missing, remembers what it started in STATE
 #   lab.sh down [STATE]    takes down exactly that
 #   lab.sh accel [STATE]   prints kvm or qemu: what a guest of the lab can run on
+# LAB_GUESTS names the guests wanted, of idle, busy, io and leak ("": none).
 # STATE defaults to build/lab/state. A run whose predecessor was killed finds its leavings there.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -11,7 +12,7 @@ verb=${1:-}
 state=${2:-$top/build/lab/state}
 lab=$top/build/lab
 uri=qemu:///system
-guests="idle busy io leak"
+guests=${LAB_GUESTS-idle busy io leak}
 bridge=plxlab0
 virsh="virsh -q -c $uri"
 

@@ -2,6 +2,7 @@
 virsh, and the reporting of results as TAP lines ("ok title" / "not ok title"), which tests/run.sh counts.
 
 Nothing here is a stand-in: domains, libvirtd, containers and Prometheus are real."""
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -126,7 +127,7 @@ def wait_for(condition, timeout, what):
 class Parallax:
     """parallaxd and parallax-sensor on a free port; ended by close()."""
 
-    def __init__(self, config="", intervals=("1s", "1s", "2s"), sensor=True):
+    def __init__(self, config="", intervals=("1s", "1s", "2s"), idle=None, sensor=True):
         self.dir = tempfile.mkdtemp(prefix="parallax-test-")
         self.run = os.path.join(self.dir, "run")
         os.mkdir(self.run)
@@ -145,6 +146,7 @@ tiers:
     kernel: {kernel}
     libvirt: {libvirt}
     monitor: {monitor}
+    idle: {idle or monitor}
 host:
   interval: {kernel}
 containers:
@@ -241,14 +243,17 @@ def qemu_pid(domain):
         return int(f.read())
 
 
-BOOT_SECTOR = b"\xfa\xf4\xeb\xfd" + b"\0" * 506 + b"\x55\xaa"  # cli; hlt; jmp to hlt: not even a timer wakes it
+# cli; mov al, 0x30; out 0x43, al; hlt; jmp to hlt: the timer chip that the BIOS left ticking is stopped, so that neither
+# the guest nor its QEMU wakes.
+BOOT_SECTOR = (b"\xfa\xb0\x30\xe6\x43\xf4\xeb\xfd").ljust(510, b"\0") + b"\x55\xaa"
 
 
 def tiny_image():
     path = os.path.join(TOP, "build/lab/boot.img")
-    if not os.path.exists(path):
+    image = BOOT_SECTOR + b"\0" * (1 << 20)
+    if not os.path.exists(path) or os.path.getsize(path) != len(image) or open(path, "rb").read() != image:
         with open(path, "wb") as f:
-            f.write(BOOT_SECTOR + b"\0" * (1 << 20))
+            f.write(image)
         os.chmod(path, 0o644)
     return path
 
@@ -293,12 +298,19 @@ def create(xml):
 
 @contextlib.contextmanager
 def tiny_domains(names, **kw):
+    """Domains that halt, a few at a time: libvirtd waits more than it works while one starts."""
     made = []
-    try:
-        for name in names:
-            create(tiny_xml(name, **kw))
-            made.append(name)
-        yield made
-    finally:
-        for name in made:
-            virsh("destroy", name, check=False)
+
+    def start(name):
+        create(tiny_xml(name, **kw))
+        made.append(name)
+
+    tiny_image()
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        try:
+            for _ in pool.map(start, names):
+                pass
+            yield names
+        finally:
+            for _ in pool.map(lambda name: virsh("destroy", name, check=False), list(made)):
+                pass

@@ -6,7 +6,7 @@
  * is missing, half-written or odd gives absent values and node_scrape_collector_success 0.
  *
  * What is not read at every look, and is written again with the time at which it was read:
- *   - walks over all TCP connections and all processes: as often as keeps each below 0.02 % of one CPU;
+ *   - walks over all TCP connections and all processes: as often as keeps each below 0.01 % of one CPU;
  *   - names and identities (uname, os-release, DMI, disk and clock source names): once a minute. Which
  *     hwmon, thermal, power supply, EDAC, NVMe and cpufreq files there are is looked up once a minute too;
  *   - properties of network interfaces (mtu, speed, flags, names): all when the link changes its state, else

@@ -5,10 +5,13 @@
 #include <ftw.h>
 #include <limits.h>
 #include <math.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include <cmocka.h>
 
@@ -567,6 +570,36 @@ static void test_mutated_host_b(void **state) {
         mutate_all(TEST_ROOTS "/host-b");
 }
 
+/* In a namespace of its own, where there is but lo: what the kernel told of is read at the next look. */
+static int watch_changes(void) {
+        if (unshare(CLONE_NEWNET | CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+            mount("sysfs", "/sys", "sysfs", 0, NULL) < 0)
+                return 77;
+        CLEANUP(recorder_deinit) Recorder r;
+        recorder_init(&r);
+        CLEANUP(cleanup_host) HostProc *h = open_host("/");
+        /* The second look is the first that nothing was told before. */
+        look(h, &r, 10);
+        look(h, &r, 20);
+        double before = value(&r, M_NODE_NETCLASS_MTU, "lo");
+        write_over("/sys/class/net/lo/mtu", "4321", 4);
+        look(h, &r, 30);
+        return before != 4321 && value(&r, M_NODE_NETCLASS_MTU, "lo") == 4321 ? 0 : 1;
+}
+
+static void test_changes_of_interfaces_are_told(void **state) {
+        (void)state;
+        pid_t child = fork();
+        if (child == 0)
+                _exit(watch_changes());
+        int status = 0;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFEXITED(status));
+        if (WEXITSTATUS(status) == 77)
+                skip();
+        assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static void test_empty_root(void **state) {
         (void)state;
         (void)snprintf(copy_root, sizeof copy_root, "/tmp/test_hostproc.XXXXXX");
@@ -618,6 +651,7 @@ int main(void) {
                 cmocka_unit_test_teardown(test_half_written_is_absent, remove_copy),
                 cmocka_unit_test_teardown(test_mutated_host_a, remove_copy),
                 cmocka_unit_test_teardown(test_mutated_host_b, remove_copy),
+                cmocka_unit_test(test_changes_of_interfaces_are_told),
                 cmocka_unit_test_teardown(test_empty_root, remove_copy),
                 cmocka_unit_test(test_live_descriptors),
         };

@@ -6,6 +6,7 @@
 #include "daemon/options.h"
 #include "daemon/sensor_link.h"
 #include "daemon/store_host.h"
+#include "export/export.h"
 #include "export/self_stats.h"
 #include "ingest/ack_queue.h"
 #include "ingest/local.h"
@@ -23,6 +24,7 @@ typedef struct Front {
         char *metrics; /* as ListenerSettings */
         bool loopback; /* or the Unix socket */
         HttpListener *listener;
+        size_t expected[EXPORT_PROFILE_COUNT]; /* bytes of the last expositions */
 } Front;
 
 typedef struct Daemon {

@@ -64,7 +64,7 @@ static int run_job(void *context, int (*fn)(Store *s, void *job), void (*done)(v
 }
 
 static void answer(void *context, const HttpRequest *request, HttpResponse *response) {
-        const Front *f = context;
+        Front *f = context;
         Daemon *d = f->daemon;
         ApiListener listeners[OPTIONS_MAX_LISTEN + 1];
         size_t n = 0;
@@ -82,6 +82,7 @@ static void answer(void *context, const HttpRequest *request, HttpResponse *resp
                 .listeners = listeners,
                 .n_listeners = n,
                 .metrics = f->metrics,
+                .expected = f->expected,
                 .no_collect = d->options.no_collect,
                 .sink = d->store ? store_sink(store_host_store(d->store)) : NULL,
                 .acks = d->acks,

@@ -13,6 +13,7 @@
 #include <snappy-c.h>
 #include <stdarg.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <cmocka.h>
 
@@ -180,6 +181,8 @@ static int say(const char *text, Buf *ret_answer) {
         struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons((uint16_t)child.port), .sin_addr = { htonl(INADDR_LOOPBACK) } };
         assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof sa), 0);
         assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+        struct timeval second = { .tv_sec = 1 }; /* an answer may keep the connection open */
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof second), 0);
         (void)shutdown(fd, SHUT_WR);
         buf_reset(ret_answer);
         for (ssize_t n = 1; n > 0;) {

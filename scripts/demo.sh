@@ -57,6 +57,8 @@ listeners:
     metrics: all
 libvirt:
   worker: $top/build/parallax-virt
+store:
+  directory: $work/store
 YAML
 start parallaxd
 for _ in $(seq 50); do [ -S "$run/api.sock" ] && break; sleep 0.1; done

@@ -37,6 +37,7 @@ typedef struct Daemon {
         LocalIngest local; /* between the sensor's frames, the table and the store */
         SensorLink *sensor; /* NULL with --no-collect */
         LoopTimer *forget; /* runs while there is no sensor: then values are too old to keep */
+        Vfs *store_directory; /* until the store is open */
         StoreHost *store;   /* NULL: no history */
         AckQueue *acks;
         RemoteWrite *remote_write;
@@ -59,6 +60,8 @@ void intake_close(Daemon *d);
 void intake_apply_policies(Daemon *d);
 
 /* history.c: the store, and who waits for it. */
+/* The directory, while we may make it; what is in it is handed over to the user who goes on (gid too; -1: nobody). */
+int history_prepare(Daemon *d, uid_t user, gid_t group) MUST_USE;
 int history_open(Daemon *d) MUST_USE;
 void history_close(Daemon *d);
 void history_collect_self(Daemon *d);

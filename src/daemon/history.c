@@ -2,6 +2,8 @@
 #include "daemon/daemon.h"
 #include "rt/log.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #define WAITING_MAX 1024u
@@ -30,17 +32,46 @@ static void make_parent(const char *directory) {
         }
 }
 
-int history_open(Daemon *d) {
+static void closedirp(DIR **d) {
+        if (*d)
+                (void)closedir(*d);
+}
+
+/* The directory and its files, which may have been root's before there was a user. */
+static int hand_over(const char *directory, uid_t user, gid_t group) {
+        CLEANUP(closedirp) DIR *folder = opendir(directory);
+        if (!folder)
+                return -errno;
+        int r = fchown(dirfd(folder), user, group) < 0 ? -errno : 0;
+        for (const struct dirent *e; r == 0 && (e = readdir(folder));)
+                if (e->d_name[0] != '.' && fchownat(dirfd(folder), e->d_name, user, group, AT_SYMLINK_NOFOLLOW) < 0)
+                        r = -errno;
+        return r;
+}
+
+int history_prepare(Daemon *d, uid_t user, gid_t group) {
+        const char *directory = d->settings->store.directory;
         if (!d->settings->store.enabled)
                 return 0;
-        make_parent(d->settings->store.directory);
+        make_parent(directory);
+        int r = vfs_posix_new(directory, &d->store_directory);
+        if (r == 0 && user != (uid_t)-1)
+                r = hand_over(directory, user, group);
+        if (r < 0)
+                LOG(LOG_ERROR, "store.open_failed", LOG_S("directory", directory), LOG_E("error", r));
+        return r;
+}
+
+int history_open(Daemon *d) {
+        if (!d->store_directory)
+                return 0;
         int r = ack_queue_new(WAITING_MAX, &d->acks);
         if (r == 0)
                 r = remote_write_new(&d->remote_write);
         if (r == 0)
                 r = text_import_new(&d->import);
         if (r == 0)
-                r = store_host_open(d->loop, d->settings, &OPS, d, &d->store);
+                r = store_host_open(d->loop, d->settings, TAKE_PTR(d->store_directory), &OPS, d, &d->store);
         if (r < 0)
                 return r;
         d->local.series = store_sink(store_host_store(d->store));
@@ -51,6 +82,7 @@ int history_open(Daemon *d) {
 void history_close(Daemon *d) {
         d->local.series = NULL;
         d->store = store_host_close(d->store);
+        d->store_directory = vfs_free(d->store_directory);
         d->acks = ack_queue_free(d->acks);
         d->remote_write = remote_write_free(d->remote_write);
         d->import = text_import_free(d->import);

@@ -60,7 +60,7 @@ static void hand_over(const Daemon *d, const struct passwd *pw) {
         }
 }
 
-static int privileges_drop(const Daemon *d) {
+static int privileges_drop(Daemon *d) {
         SandboxPlan plan = { .role = d->options.no_seccomp ? SANDBOX_NO_FILTER : SANDBOX_DAEMON };
         SandboxReport report = { 0 };
         const struct passwd *pw = geteuid() == 0 ? getpwnam(DAEMON_USER) : NULL;
@@ -70,7 +70,10 @@ static int privileges_drop(const Daemon *d) {
         } else if (geteuid() == 0) {
                 LOG(LOG_WARN, "privileges.root", LOG_S("reason", "there is no user " DAEMON_USER));
         }
-        int r = sandbox_enter(&plan, &report);
+        int r = history_prepare(d, pw ? pw->pw_uid : (uid_t)-1, pw ? pw->pw_gid : (gid_t)-1);
+        if (r < 0)
+                return r;
+        r = sandbox_enter(&plan, &report);
         if (r < 0)
                 LOG(LOG_ERROR, "privileges.failed", LOG_S("step", report.step), LOG_E("error", r));
         else if (report.filter != SANDBOX_FILTER_ON)

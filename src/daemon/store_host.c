@@ -225,12 +225,9 @@ static int take_options(StoreHost *h, const Settings *settings) {
         return 0;
 }
 
-static int open_store(StoreHost *h, const char *directory) {
+static int open_store(StoreHost *h, Vfs *vfs, const char *directory) {
         PartDamage damage = { "" };
-        Vfs *vfs = NULL;
-        int r = vfs_posix_new(directory, &vfs);
-        if (r == 0)
-                r = store_open(vfs, &h->options, on_event, h, &h->store, &damage);
+        int r = store_open(vfs, &h->options, on_event, h, &h->store, &damage);
         log_events(h);
         if (r == -EWOULDBLOCK)
                 LOG(LOG_ERROR, "store.open_failed", LOG_S("directory", directory), LOG_S("error", "another parallaxd has it"));
@@ -239,10 +236,12 @@ static int open_store(StoreHost *h, const char *directory) {
         return r;
 }
 
-int store_host_open(Loop *loop, const Settings *s, const StoreHostOps *ops, void *context, StoreHost **ret_host) {
+int store_host_open(Loop *loop, const Settings *s, Vfs *vfs, const StoreHostOps *ops, void *context, StoreHost **ret_host) {
         StoreHost *h = calloc(1, sizeof *h);
-        if (!h)
+        if (!h) {
+                (void)vfs_free(vfs);
                 return -ENOMEM;
+        }
         h->ops = *ops;
         h->context = context;
         lock_init(&h->lock, "store host");
@@ -251,7 +250,9 @@ int store_host_open(Loop *loop, const Settings *s, const StoreHostOps *ops, void
         h->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         int r = h->eventfd < 0 ? -errno : take_options(h, s);
         if (r == 0)
-                r = open_store(h, s->store.directory);
+                r = open_store(h, vfs, s->store.directory);
+        else
+                (void)vfs_free(vfs);
         if (r == 0)
                 r = loop_fd(loop, h->eventfd, LOOP_READ, on_wake, h, &h->watch);
         if (r == 0)

@@ -17,8 +17,8 @@ typedef struct StoreHostOps {
         void (*failed)(void *context, int error);      /* the log cannot be written: nobody who waits can be told yes */
 } StoreHostOps;
 
-/* Opens the store that the settings describe and starts the threads. What is wrong is logged. */
-int store_host_open(Loop *loop, const Settings *s, const StoreHostOps *ops, void *context, StoreHost **ret_host) MUST_USE;
+/* Opens the store in `vfs` (taken over in any case) as the settings describe it, and starts the threads. What is wrong is logged. */
+int store_host_open(Loop *loop, const Settings *s, Vfs *vfs, const StoreHostOps *ops, void *context, StoreHost **ret_host) MUST_USE;
 /* Ends the threads, flushes, closes. Accepts NULL. */
 StoreHost *store_host_close(StoreHost *h);
 Store *store_host_store(StoreHost *h);

@@ -151,6 +151,8 @@ host:
   interval: {kernel}
 containers:
   interval: {kernel}
+store:
+  directory: {self.dir}/store
 """
         with open(self.config, "w") as f:
             f.write(self.base + config)

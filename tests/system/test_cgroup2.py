@@ -28,7 +28,7 @@ def guest_files(root):
     with open(root + "/etc/parallax.yaml", "w") as f:
         f.write(
             'libvirt: {uri: ""}\ntiers: {performance: {kernel: 1s}}\nhost: {interval: 1s}\n'
-            "containers: {interval: 1s, lxc: true, services: true}\n"
+            "containers: {interval: 1s, lxc: true, services: true}\nstore: {enabled: false}\n"
         )
 
 

@@ -158,7 +158,7 @@ with open(CONFIG, "w") as f:
         f'runtime_dir: {RUN}\nlisteners:\n  - address: "127.0.0.1:{PORT}"\n    metrics: all\n'
         f"libvirt: {{worker: {BUILD}/parallax-virt}}\n"
         "tiers: {performance: {kernel: 1s, libvirt: 1s, monitor: 2s}}\n"
-        "host: {interval: 1s}\ncontainers: {interval: 1s}\n"
+        f"host: {{interval: 1s}}\ncontainers: {{interval: 1s}}\nstore: {{directory: {RUN}/store}}\n"
     )
 
 

@@ -1,7 +1,7 @@
 /* What a look at the host costs, and what it gives.
  *
  *   bench_hostproc [ROOT [LOOKS [INTERVAL_MS]]]   CPU per look; an interval lets heavy collectors rest as in service
- *   bench_hostproc --dump [ROOT]                  one look in Prometheus' text format, for tests/node_compare.sh */
+ *   bench_hostproc --dump [ROOT]                  one look in Prometheus' text format, for tests/node_compare.py */
 #include "base/escape.h"
 #include "collect/hostproc/hostproc.h"
 

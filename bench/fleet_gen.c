@@ -69,11 +69,12 @@ static bool parse_option(Command *c, int option, const char *value) {
 
 static bool parse_command(int argc, char **argv, Command *ret_command) {
         static const struct option options[] = {
-                { "shape", 1, NULL, 'S' }, { "hours", 1, NULL, 'h' }, { "rounds", 1, NULL, 'n' }, { "series", 1, NULL, 's' }, { "per-request", 1, NULL, 'p' },
-                { "step", 1, NULL, 't' }, { "end", 1, NULL, 'e' }, { "jitter", 1, NULL, 'j' }, { "resolutions", 0, NULL, 'r' }, { "labels", 1, NULL, 'l' },
-                { "seed", 1, NULL, 'x' }, { "out", 1, NULL, 'o' }, { "oracle", 1, NULL, 'O' }, { "report", 0, NULL, 'R' }, { 0 },
+                { "shape", 1, NULL, 'S' },  { "hours", 1, NULL, 'h' },  { "rounds", 1, NULL, 'n' },      { "series", 1, NULL, 's' }, { "per-request", 1, NULL, 'p' },
+                { "step", 1, NULL, 't' },   { "end", 1, NULL, 'e' },    { "jitter", 1, NULL, 'j' },      { "labels", 1, NULL, 'l' }, { "resolutions", 0, NULL, 'r' },
+                { "seed", 1, NULL, 'x' },   { "out", 1, NULL, 'o' },    { "oracle", 1, NULL, 'O' },      { "report", 0, NULL, 'R' }, { 0 },
         };
-        Command c = { .fleet = { .seed = 1, .series = FLEET_SERIES, .step_ms = 10000 }, .window = FLEET_WINDOW, .per_request = 2000, .hours = 24, .end_ms = (int64_t)time(NULL) * 1000 };
+        Command c = { .fleet = { .seed = 1, .series = FLEET_SERIES, .step_ms = 10000 }, .window = FLEET_WINDOW, .per_request = 2000, .hours = 24 };
+        c.end_ms = (int64_t)time(NULL) * 1000;
         int option;
         while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
                 if (!parse_option(&c, option, optarg))
@@ -151,7 +152,8 @@ static int write_stream(const Command *c) {
         if (r == 0 && oracle)
                 r = ledger_write(oracle, c->oracle);
         if (r == 0)
-                (void)printf("{\"requests\":%" PRIu64 ",\"samples\":%" PRIu64 ",\"raw_bytes\":%" PRIu64 ",\"wire_bytes\":%" PRIu64 ",\"begin_ms\":%" PRId64 ",\"end_ms\":%" PRId64 "}\n",
+                (void)printf("{\"requests\":%" PRIu64 ",\"samples\":%" PRIu64 ",\"raw_bytes\":%" PRIu64 ",\"wire_bytes\":%" PRIu64
+                             ",\"begin_ms\":%" PRId64 ",\"end_ms\":%" PRId64 "}\n",
                              w.requests, w.total_samples, w.raw_bytes, w.wire_bytes, c->fleet.begin_ms, c->fleet.begin_ms + (c->rounds + 1) * c->fleet.step_ms);
         return r;
 }

@@ -1,10 +1,13 @@
 #!/bin/bash
 # make bench: what watching costs, on real domains, beside the peers in the same run. Figures on standard output.
-#   DOMAINS  how many tiny domains (200)      ROUNDS  rounds of 10 s to average over (12)
+#   DOMAINS  how many tiny domains (200)      ROUNDS  rounds of 10 s to average over (12)      BENCH  all, fleet or node
 set -eu
 cd "$(dirname "$0")/.."
-tests/lab/lab.sh up build/bench/state
+LAB_GUESTS= tests/lab/lab.sh up build/bench/state
 trap 'tests/lab/lab.sh down build/bench/state' EXIT
-for domain in lab-busy lab-io; do virsh -q -c qemu:///system destroy $domain >/dev/null 2>&1 || true; done
-python3 bench/fleet.py
-python3 bench/node.py
+# What sleeps disturbs no measurement.
+docker stop -t 0 lab-worker >/dev/null 2>&1 || true
+case ${BENCH:-all} in
+all | fleet) python3 bench/fleet.py ;;&
+all | node) python3 bench/node.py ;;
+esac

@@ -15,7 +15,8 @@ static void check(const EngineList *l) {
                 assert(strlen(c->name) <= ENGINE_TEXT_MAX && strlen(c->image) <= ENGINE_TEXT_MAX);
                 assert(c->state && c->status && engine_list_find(l, c->id));
                 for (size_t j = 0; j < c->n_labels; j++)
-                        assert(strlen(c->labels[j].key) <= ENGINE_TEXT_MAX && strlen(c->labels[j].value) <= ENGINE_TEXT_MAX);
+                        assert(strlen(c->labels[j].key) <= ENGINE_TEXT_MAX &&
+                               strlen(c->labels[j].value) <= ENGINE_TEXT_MAX);
         }
 }
 

@@ -46,6 +46,8 @@ static void read_strings(const Part *p, const PartChunk *c, int64_t begin_ms, in
 }
 
 static void read_chunk(const Part *p, const PartChunk *c) {
+        if (c->n > 4096) /* nothing new, and slow */
+                return;
         int64_t middle = c->min_ms / 2 + c->max_ms / 2;
         if (c->kind == CHUNK_HISTOGRAMS) {
                 read_strings(p, c, INT64_MIN, INT64_MAX);
@@ -67,7 +69,7 @@ static void read_series(const Part *p) {
         if (part_cursor_new(p, &cursor) < 0)
                 return;
         /* Series may share a page by the thousand in a file that nobody wrote. */
-        for (uint32_t i = 0; i < part_meta(p)->series && i < 200; i++) {
+        for (uint32_t i = 0; i < part_meta(p)->series && i < 70; i++) {
                 Span text;
                 const PartChunk *c;
                 size_t n;
@@ -81,7 +83,7 @@ static void read_series(const Part *p) {
                         continue;
                 assert(text.len == run.len && (run.len == 0 || memcmp(text.text, run.data, run.len) == 0));
                 (void)labels_split((uint8_t *)run.data, run.len, labels);
-                for (size_t k = 0; k < n && k < 20; k++)
+                for (size_t k = 0; k < n && k < 3; k++)
                         read_chunk(p, &c[k]);
         }
         cursor = part_cursor_free(cursor);
@@ -118,10 +120,8 @@ static void read_part(const uint8_t *bytes, size_t n, bool trusting) {
                 return;
         }
         ask(p, MATCH_EQUAL, (Span){ "vm", 2 }, "vm-03");
-        for (uint32_t i = 0; i < p->n_names && i < 8; i++) {
-                ask(p, MATCH_NOT_REGEX, p->names[i].text, "vm.*");
-                ask(p, MATCH_REGEX, p->names[i].text, ".*1");
-        }
+        for (uint32_t i = 0; i < p->n_names && i < 4; i++)
+                ask(p, i % 2 ? MATCH_NOT_REGEX : MATCH_REGEX, p->names[i].text, i < 2 ? "vm.*" : ".*1");
         read_series(p);
         check_error(part_verify(p, &damage));
         p = part_close(p);

@@ -5,8 +5,10 @@ set -eu
 cd "$(dirname "$0")/.."
 seconds=${FUZZ_SECONDS:-600}
 [ -e build/fuzz/build.ninja ] || CC=clang CXX=clang++ meson setup build/fuzz -Dfuzzers=true -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1 >/dev/null
-ninja -C build/fuzz >/dev/null
+# shellcheck disable=SC2046
+ninja -C build/fuzz $(cd fuzz && ls fuzz_*.c | sed 's/\.c$//') >build/fuzz/build.log || { cat build/fuzz/build.log; exit 1; }
 failed=0
+export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 for program in build/fuzz/fuzz_*; do
         [ -f "$program" ] && [ -x "$program" ] || continue
         name=${program##*/fuzz_}

@@ -44,6 +44,7 @@ for part in $parts; do
         case $part in
         layers)
                 run "layers: who includes whom" tests/layers.sh
+                run "packages: every program that is started is in the list" tests/packages_check.py
                 run "docs: the generated references are those of the tables" tests/docs_check.sh
                 ;;
         unit)

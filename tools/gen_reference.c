@@ -53,12 +53,13 @@ static void put_group(Buf *out, GroupId id) {
 }
 
 static void metrics_reference(Buf *out) {
-        buf_put_str(out, "# Metrics\n\n<!-- Generated from tables/metrics.def by tools/gen_reference.c. -->\n\n"
-                         "What Parallax collects, in the groups in which it is looked at: the metrics of a group are read\n"
-                         "together and share one timestamp. Names promise base units (seconds, bytes); the unit of the\n"
-                         "source is what the kernel or libvirt counts in. Beside the labels below, each series of a domain\n"
-                         "or a container carries the labels of that domain or container. A value that cannot be had is\n"
-                         "absent, never 0.\n");
+        buf_put_str(out,
+                    "# Metrics\n\n<!-- Generated from tables/metrics.def by tools/gen_reference.c. -->\n\n"
+                    "What Parallax collects, in the groups in which it is looked at: the metrics of a group are read\n"
+                    "together and share one timestamp. Names promise base units (seconds, bytes); the unit of the\n"
+                    "source is what the kernel or libvirt counts in. Beside the labels below, each series of a domain\n"
+                    "or a container carries the labels of that domain or container. A value that cannot be had is\n"
+                    "absent, never 0.\n");
         for (GroupId g = 0; g < GROUP_COUNT; g++)
                 put_group(out, g);
 }

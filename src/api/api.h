@@ -2,7 +2,8 @@
  *
  * Reads are answered from the latest-value table and the store, at once. Writes go to a SeriesSink and are answered when what they
  * brought is durable: by the AckQueue, which the program advances. A context is one listener's: what its
- * /metrics serves, and whether it serves more than the exposition. Single-threaded, keeps nothing. */
+ * /metrics serves, and whether it serves more than the exposition. Single-threaded, keeps nothing
+ * but how long the last expositions were. */
 #pragma once
 
 #include "export/export.h"
@@ -38,6 +39,7 @@ typedef struct ApiContext {
         void *run_job_context;
         void (*store_stats)(Store *s, StoreStats *ret_stats); /* store_stats(), store_top(), or a test's */
         size_t (*store_top)(Store *s, StoreTopKind kind, StoreTop *ret_top, size_t most);
+        size_t expected[EXPORT_PROFILE_COUNT]; /* bytes of the last exposition; ours */
 } ApiContext;
 
 /* How many bytes a request may post: for HttpBodyLimit. 0: none, it is no such route, or not from here. */

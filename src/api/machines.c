@@ -10,7 +10,8 @@ const char *machine_kind(const LatestEntity *e) {
 }
 
 static const char *domain_state_name(const LatestEntity *e) {
-        static const char *const NAMES[] = { "no state", "running", "blocked", "paused", "shutting down", "shut off", "crashed", "suspended" };
+        static const char *const NAMES[] = { "no state",      "running",  "blocked", "paused",
+                                             "shutting down", "shut off", "crashed", "suspended" };
         double s = latest_value(e, M_DOM_STATE_STATE, 0);
         return !value_is_absent(s) && s >= 0 && s < (double)ARRAY_LEN(NAMES) ? NAMES[(size_t)s] : NULL;
 }
@@ -131,7 +132,8 @@ static void ages(const ApiContext *c, const LatestEntity *e, Buf *out) {
         };
         begin(out, "value_ages");
         for (size_t i = 0; i < ARRAY_LEN(VALUES); i++)
-                json_field(out, VALUES[i].name, age(c, e, e->key.kind == ENTITY_DOMAIN ? VALUES[i].domain : VALUES[i].container));
+                json_field(out, VALUES[i].name,
+                           age(c, e, e->key.kind == ENTITY_DOMAIN ? VALUES[i].domain : VALUES[i].container));
         end(out);
 }
 

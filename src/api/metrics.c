@@ -13,7 +13,8 @@ static ExportProfile listener_profile(const ApiContext *c) {
 }
 
 /* The profile that is asked for; false with the response filled. */
-static bool choose_profile(const ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response, ExportProfile *ret_profile) {
+static bool choose_profile(const ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response,
+                           ExportProfile *ret_profile) {
         if (rest[0]) {
                 for (ExportProfile p = EXPORT_NODE; p <= EXPORT_SELF; p++)
                         if (strcmp(rest, export_profile_name(p)) == 0) {
@@ -45,6 +46,9 @@ void api_metrics(ApiContext *c, const HttpRequest *request, const char *rest, Ht
                 .now = api_now(c),
         };
         MonoTime begin = mono_now();
+        /* Room for one as long as the last: to grow to it by doubling would touch twice the pages. */
+        if (!buf_reserve(&response->body, c->expected[profile] + c->expected[profile] / 16))
+                buf_reset(&response->body);
         if (export_render(&context, profile, openmetrics, &response->body) < 0) {
                 api_error(response, 500, "the exposition is too large");
                 return;
@@ -52,6 +56,7 @@ void api_metrics(ApiContext *c, const HttpRequest *request, const char *rest, Ht
         self_add(c->self, SELF_SCRAPES, 1);
         self_add(c->self, SELF_SCRAPE_SECONDS, duration_seconds(mono_since(mono_now(), begin)));
         self_add(c->self, SELF_SCRAPE_BYTES, (double)response->body.len);
+        c->expected[profile] = response->body.len;
         response->status = 200;
         response->content_type = openmetrics ? EXPO_OPENMETRICS_TYPE : EXPO_TEXT_TYPE;
 }

@@ -17,10 +17,13 @@ static void healthy(ApiContext *c, const HttpRequest *request, const char *rest,
 static void ready(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response);
 
 static const Route ROUTES[] = {
-        { "/metrics", false, false, api_metrics, "libvirt_* and parallax_domain_*; ?profile=tinkoff|inovex|zhangjianweibj" },
+        { "/metrics", false, false, api_metrics,
+          "libvirt_* and parallax_domain_*; ?profile=tinkoff|inovex|zhangjianweibj" },
         { "/metrics/", true, true, api_metrics, "node | container | self" },
-        { "/api/v1/parallax/machines", false, true, api_machines, "every VM and container; ?kind=all for services and slices too" },
-        { "/api/v1/parallax/machines/", true, true, api_machine, "everything about one: UUID, name, or the beginning of an id" },
+        { "/api/v1/parallax/machines", false, true, api_machines,
+          "every VM and container; ?kind=all for services and slices too" },
+        { "/api/v1/parallax/machines/", true, true, api_machine,
+          "everything about one: UUID, name, or the beginning of an id" },
         { "/api/v1/parallax/status", false, true, api_status, "the host, the sensor, libvirt, listeners" },
         { "/api/v1/status/tsdb", false, true, api_tsdb, "the store's head, as Prometheus describes its own; ?limit=10" },
         { "/api/v1/write", false, true, api_write, "POST: Prometheus remote write 1.0 and 2.0", REMOTE_WRITE_BODY_MAX },

@@ -20,11 +20,19 @@ static void answer_deinit(Answer *a) {
         buf_deinit(&a->response.body);
 }
 
-static void ask(Fixture *f, Answer *a, const char *metrics, bool local, const char *path, const char *query, const char *accept) {
+static void ask(Fixture *f, Answer *a, const char *metrics, bool local, const char *path, const char *query,
+                const char *accept) {
         static const ApiListener LISTENERS[] = { { "127.0.0.1:9177", "all" } };
         ApiContext c = {
-                .latest = &f->latest, .self = &f->self, .host_name = "node-a", .version = "1.2.3", .libvirt_uri = "qemu:///system",
-                .listeners = LISTENERS, .n_listeners = 1, .metrics = metrics, .clock = fixture_clock,
+                .latest = &f->latest,
+                .self = &f->self,
+                .host_name = "node-a",
+                .version = "1.2.3",
+                .libvirt_uri = "qemu:///system",
+                .listeners = LISTENERS,
+                .n_listeners = 1,
+                .metrics = metrics,
+                .clock = fixture_clock,
         };
         FakeHttp fake = { .query = query };
         HttpRequest r = { .method = "GET", .path = path, .accept = accept, .local = local, .connection = &fake };
@@ -102,7 +110,10 @@ static void test_cpu_percent(void **state) {
 
 static void test_one(void **state) {
         static const char *const PATHS[] = {
-                "web-1", "00000000-0000-0000-0000-000000000001", "shop", "0123456789ab", "0123", "a\"b\\c\nd<script>\xff", "cron.service",
+                "web-1",        "00000000-0000-0000-0000-000000000001",
+                "shop",         "0123456789ab",
+                "0123",         "a\"b\\c\nd<script>\xff",
+                "cron.service",
         };
         for (size_t i = 0; i < ARRAY_LEN(PATHS); i++) {
                 char path[256];
@@ -114,7 +125,9 @@ static void test_one(void **state) {
         json_t *root = ask_json(*state, "/api/v1/parallax/machines/web-1", NULL, 200);
         json_t *disks = json_object_get(json_object_get(root, "document"), "disks");
         assert_int_equal(json_array_size(disks), 2);
-        assert_int_equal(json_integer_value(json_object_get(json_object_get(json_array_get(disks, 0), "limits"), "read_iops_sec")), 500);
+        assert_int_equal(json_integer_value(
+                                 json_object_get(json_object_get(json_array_get(disks, 0), "limits"), "read_iops_sec")),
+                         500);
         json_decref(root);
         json_decref(ask_json(*state, "/api/v1/parallax/machines/nobody", NULL, 404));
         json_decref(ask_json(*state, "/api/v1/parallax/machines/00000000-0000", NULL, 409));
@@ -125,7 +138,8 @@ static void test_status(void **state) {
         assert_true(json_is_true(json_object_get(json_object_get(root, "sensor"), "connected")));
         json_t *libvirt = json_object_get(root, "libvirt");
         assert_true(json_is_true(json_object_get(libvirt, "up")));
-        assert_string_equal(json_string_value(json_object_get(json_object_get(libvirt, "versions"), "libvirtd_running")), "9.0.0");
+        assert_string_equal(
+                json_string_value(json_object_get(json_object_get(libvirt, "versions"), "libvirtd_running")), "9.0.0");
         assert_int_equal(json_array_size(json_object_get(root, "listeners")), 1);
         json_decref(root);
 }
@@ -138,8 +152,14 @@ static int status_of(Fixture *f, const char *metrics, bool local, const char *pa
 
 static void test_who_may_see_what(void **state) {
         Fixture *f = *state;
-        static const char *const PATHS[] = { "/", "/-/healthy", "/-/ready", "/api/v1/parallax/status", "/api/v1/parallax/machines",
-                                             "/api/v1/parallax/machines/web-1", "/metrics/node", "/metrics/self" };
+        static const char *const PATHS[] = { "/",
+                                             "/-/healthy",
+                                             "/-/ready",
+                                             "/api/v1/parallax/status",
+                                             "/api/v1/parallax/machines",
+                                             "/api/v1/parallax/machines/web-1",
+                                             "/metrics/node",
+                                             "/metrics/self" };
         assert_int_equal(status_of(f, "libvirt", false, "/metrics", NULL), 200);
         assert_int_equal(status_of(f, "all", true, "/metrics", NULL), 200);
         for (size_t i = 0; i < ARRAY_LEN(PATHS); i++) {

@@ -113,14 +113,8 @@ void buf_put_u64(Buf *b, uint64_t v) {
 }
 
 void buf_put_double(Buf *b, double v) {
-        /* Most samples are whole numbers: those skip the general printer. 2^53 bounds exactness. */
-        if (v >= 0 && v < 9007199254740992.0 && v == (double)(uint64_t)v && !(v == 0 && __builtin_signbit(v))) {
-                buf_put_u64(b, (uint64_t)v);
-                return;
-        }
-        char *at = buf_reserve(b, NUMBER_TEXT_MAX);
-        if (at)
-                b->len += number_format(v, at);
+        char text[NUMBER_TEXT_MAX];
+        buf_put(b, text, number_text(v, text));
 }
 
 int buf_read_file(Buf *b, int dirfd, const char *path, size_t limit) {

@@ -20,6 +20,13 @@ extern "C" size_t number_format(double v, char out[NUMBER_TEXT_MAX]) {
         return static_cast<size_t>(r.ptr - out);
 }
 
+extern "C" size_t number_text(double v, char out[NUMBER_TEXT_MAX]) {
+        // 2^53 bounds exactness; -0 is no whole number.
+        if (v >= 0 && v < 9007199254740992.0 && v == static_cast<double>(static_cast<uint64_t>(v)) && !std::signbit(v))
+                return static_cast<size_t>(std::to_chars(out, out + NUMBER_TEXT_MAX, static_cast<uint64_t>(v)).ptr - out);
+        return number_format(v, out);
+}
+
 extern "C" int number_parse(const char *text, size_t n, double *ret_v) {
         double v = 0;
         // from_chars takes no '+', which "+Inf" and exponents' writers use; "+-1" is still no number.

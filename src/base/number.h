@@ -13,6 +13,9 @@ extern "C" {
 
 /* Writes the shortest text that reads back as v ("NaN", "+Inf", "-Inf" for the rest); returns its length. */
 size_t number_format(double v, char out[NUMBER_TEXT_MAX]);
+/* The same for expositions: whole numbers below 2^53, most of all samples, in plain digits ("1000000", not
+ * "1e+06"), which is also the fast way. */
+size_t number_text(double v, char out[NUMBER_TEXT_MAX]);
 /* The whole of text[0..n) as a double (also "NaN", "Inf", "+Inf", any case):
  * 0, -EINVAL (not a number, trailing bytes) or -ERANGE. */
 int number_parse(const char *text, size_t n, double *ret_v);

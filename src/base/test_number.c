@@ -35,6 +35,23 @@ static void formats_the_shortest_text(void **state) {
         assert_string_equal(format(-INFINITY, out), "-Inf");
 }
 
+static void whole_numbers_are_plain_digits(void **state) {
+        (void)state;
+        static const struct {
+                double v;
+                const char *text;
+        } CASES[] = { { 0, "0" }, { -0.0, "-0" }, { 1e6, "1000000" }, { 9007199254740991.0, "9007199254740991" },
+                      { 9007199254740992.0, "9007199254740992" }, { 1e22, "1e+22" }, { 0.25, "0.25" }, { -3, "-3" },
+                      { NAN, "NaN" }, { INFINITY, "+Inf" } };
+        for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+                char out[NUMBER_TEXT_MAX + 1];
+                size_t n = number_text(CASES[i].v, out);
+                assert_true(n > 0 && n <= NUMBER_TEXT_MAX);
+                out[n] = '\0';
+                assert_string_equal(out, CASES[i].text);
+        }
+}
+
 static void reads_back_what_it_wrote(void **state) {
         (void)state;
         uint64_t bits = 0x9E3779B97F4A7C15u;
@@ -104,7 +121,8 @@ static void the_locale_does_not_matter(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(formats_the_shortest_text), cmocka_unit_test(reads_back_what_it_wrote),
+                cmocka_unit_test(formats_the_shortest_text),
+                cmocka_unit_test(whole_numbers_are_plain_digits), cmocka_unit_test(reads_back_what_it_wrote),
                 cmocka_unit_test(refuses_what_is_no_number), cmocka_unit_test(says_what_is_out_of_range),
                 cmocka_unit_test(stays_within_its_bytes),    cmocka_unit_test(the_locale_does_not_matter),
         };

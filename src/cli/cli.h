@@ -3,7 +3,9 @@
 #pragma once
 
 #include "base/buf.h"
+#include "base/time.h"
 #include "cli/text.h"
+#include "net/http_client.h"
 
 #include <jansson.h>
 
@@ -19,6 +21,7 @@ typedef struct Cli {
 
 int verb_ls(const Cli *cli, int argc, char **argv);
 int verb_show(const Cli *cli, int argc, char **argv);
+int verb_import(const Cli *cli, int argc, char **argv);
 int verb_doctor(const Cli *cli, int argc, char **argv);
 int verb_store(const Cli *cli, int argc, char **argv);
 int verb_completion(const Cli *cli, int argc, char **argv);
@@ -40,6 +43,8 @@ void answer_deinit(Answer *a);
 void source_get(const Cli *cli, const char *path, Answer *ret_answer);
 /* The same, for `parallax show`: name is put behind path, percent-encoded. */
 void source_get_named(const Cli *cli, const char *path, const char *name, Answer *ret_answer);
+/* A client of whoever answers, of those whom source_get() would ask. 0 or a negative errno; `where` names the last that was tried. */
+int source_connect(const Cli *cli, Duration timeout, HttpClient **ret_client, char where[160]);
 /* The same for a body that is no JSON: as it is, in ret_body; a->json is set when it is one. */
 void source_get_raw(const Cli *cli, const char *path, Answer *ret_answer, Buf *ret_body);
 /* Posts nothing and waits for the answer, however long the work takes. */

@@ -21,13 +21,15 @@ static const struct {
           "        done\n"
           "        local words\n"
           "        case $verb in\n"
-          "        '') words='ls show doctor completion version help --url --runtime-dir --version --help' ;;\n"
+          "        '') words='ls show import doctor completion version help --url --runtime-dir --version --help' ;;\n"
           "        ls) words=\"--json --watch --vms --containers --all --sort\" ;;\n"
           "        show) words=\"--json $(" NAMES ")\" ;;\n"
+          "        import) words=\"--format $(compgen -f -- \"$cur\")\" ;;\n"
           "        completion) words='bash zsh fish' ;;\n"
           "        *) words= ;;\n"
           "        esac\n"
           "        [ \"${COMP_WORDS[COMP_CWORD-1]}\" != --sort ] || words='name cpu delay memory disk net'\n"
+          "        [ \"${COMP_WORDS[COMP_CWORD-1]}\" != --format ] || words='auto text openmetrics'\n"
           "        local IFS=$' \\n'\n"
           "        COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
           "}\n"
@@ -37,6 +39,7 @@ static const struct {
           "_parallax() {\n"
           "        local -a verbs names\n"
           "        verbs=('ls:a line for each machine' 'show:everything about one machine' 'doctor:what this host lacks'\n"
+          "               'import:send samples of a file to the store'\n"
           "               'completion:completion code for a shell' 'version:the version' 'help:the help')\n"
           "        _arguments -C '(-u --url)'{-u,--url}'[ask parallaxd there]:url:_urls' \\\n"
           "                '(-r --runtime-dir)'{-r,--runtime-dir}'[directory of api.sock]:folder:_directories' \\\n"
@@ -48,6 +51,7 @@ static const struct {
           "                ls) _arguments --json '(-w --watch)'{-w,--watch} --vms --containers '(-a --all)'{-a,--all} \\\n"
           "                        '--sort:key:(name cpu delay memory disk net)' ;;\n"
           "                show) names=(${(f)\"$(" NAMES ")\"}); _arguments --json '1:machine:($names)' ;;\n"
+          "                import) _arguments '(-f --format)'{-f,--format}':format:(auto text openmetrics)' '1:file:_files' ;;\n"
           "                completion) _values shell bash zsh fish ;;\n"
           "                esac ;;\n"
           "        esac\n"
@@ -55,7 +59,7 @@ static const struct {
           "compdef _parallax parallax\n" },
         { "fish",
           "complete -c parallax -f\n"
-          "complete -c parallax -n __fish_use_subcommand -a 'ls show doctor completion version help'\n"
+          "complete -c parallax -n __fish_use_subcommand -a 'ls show import doctor completion version help'\n"
           "complete -c parallax -n __fish_use_subcommand -s u -l url -r\n"
           "complete -c parallax -n __fish_use_subcommand -s r -l runtime-dir -r -F\n"
           "complete -c parallax -n '__fish_seen_subcommand_from ls' -l json -l vms -l containers\n"
@@ -64,6 +68,8 @@ static const struct {
           "complete -c parallax -n '__fish_seen_subcommand_from ls' -l sort -x -a 'name cpu delay memory disk net'\n"
           "complete -c parallax -n '__fish_seen_subcommand_from show' -l json\n"
           "complete -c parallax -n '__fish_seen_subcommand_from show' -a \"(" NAMES ")\"\n"
+          "complete -c parallax -n '__fish_seen_subcommand_from import' -F\n"
+          "complete -c parallax -n '__fish_seen_subcommand_from import' -s f -l format -x -a 'auto text openmetrics'\n"
           "complete -c parallax -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n" },
 };
 

@@ -20,7 +20,8 @@ typedef struct Report {
 
 void report_deinit(Report *r);
 /* `cost` is TEXT_COUNT and `mend` NULL when all is well. `found` is a format for what follows. */
-void report_add(Report *r, Verdict v, TextId check, TextId cost, const char *mend, const char *found, ...) PRINTF_LIKE(6, 7);
+void report_add(Report *r, Verdict v, TextId check, TextId cost, const char *mend, const char *found, ...)
+        PRINTF_LIKE(6, 7);
 /* The worst verdict. */
 Verdict report_render(const Report *r, Buf *out);
 

@@ -14,8 +14,8 @@ static void check_sensor(json_t *status, Report *r) {
                 report_add(r, VERDICT_OK, TEXT_D_SENSOR, TEXT_COUNT, NULL, text(TEXT_D_SENSOR_OK),
                            human_age(field_number(status, "sensor.age_seconds")).text);
         else
-                report_add(r, VERDICT_MISSING, TEXT_D_SENSOR, TEXT_D_SENSOR_COST, "systemctl start parallax-sensor", "%s",
-                           text(TEXT_D_SENSOR_NO));
+                report_add(r, VERDICT_MISSING, TEXT_D_SENSOR, TEXT_D_SENSOR_COST, "systemctl start parallax-sensor",
+                           "%s", text(TEXT_D_SENSOR_NO));
 }
 
 static void check_libvirt(json_t *status, Report *r) {
@@ -62,10 +62,11 @@ static double balloon_age(const Cli *cli, json_t *m) {
         for (size_t i = 0; i < json_array_size(groups); i++) {
                 json_t *g = json_array_get(groups, i), *metrics = field(g, "metrics");
                 json_t *row = json_array_get(field(g, "rows"), 0);
-                for (size_t c = 0; strcmp(field_text(g, "group"), "DOM_BALLOON") == 0 && c < json_array_size(metrics); c++) {
+                for (size_t c = 0; strcmp(field_text(g, "group"), "DOM_BALLOON") == 0 && c < json_array_size(metrics);
+                     c++) {
                         json_t *v = json_array_get(field(row, "values"), c);
-                        if (strstr(field_text(json_array_get(metrics, c), "name"), "_last_update_") && json_is_number(v) &&
-                            json_number_value(v) > 0)
+                        if (strstr(field_text(json_array_get(metrics, c), "name"), "_last_update_") &&
+                            json_is_number(v) && json_number_value(v) > 0)
                                 return difftime(time(NULL), (time_t)json_number_value(v));
                 }
         }
@@ -80,10 +81,11 @@ static bool check_balloon(const Cli *cli, json_t *m, Report *r) {
                 return false;
         buf_printf(&mend, "virsh dommemstat %s --period 10 --live", virsh_argument(m));
         if (isnan(age))
-                report_add(r, VERDICT_DEGRADED, TEXT_D_BALLOON, TEXT_D_BALLOON_COST, buf_cstr(&mend), text(TEXT_D_BALLOON_NO), name);
+                report_add(r, VERDICT_DEGRADED, TEXT_D_BALLOON, TEXT_D_BALLOON_COST, buf_cstr(&mend),
+                           text(TEXT_D_BALLOON_NO), name);
         else
-                report_add(r, VERDICT_DEGRADED, TEXT_D_BALLOON, TEXT_D_BALLOON_COST, buf_cstr(&mend), text(TEXT_D_BALLOON_OLD), name,
-                           human_age(age).text);
+                report_add(r, VERDICT_DEGRADED, TEXT_D_BALLOON, TEXT_D_BALLOON_COST, buf_cstr(&mend),
+                           text(TEXT_D_BALLOON_OLD), name, human_age(age).text);
         return true;
 }
 
@@ -105,7 +107,8 @@ static void check_machines(const Cli *cli, Report *r) {
                 any_silent |= check_balloon(cli, m, r);
         }
         if (!any_silent)
-                report_add(r, VERDICT_OK, TEXT_D_BALLOON, TEXT_COUNT, NULL, text(TEXT_D_BALLOON_OK), human_count((double)running).text);
+                report_add(r, VERDICT_OK, TEXT_D_BALLOON, TEXT_COUNT, NULL, text(TEXT_D_BALLOON_OK),
+                           human_count((double)running).text);
 }
 
 void doctor_daemon(const Cli *cli, Report *r) {
@@ -113,11 +116,12 @@ void doctor_daemon(const Cli *cli, Report *r) {
         source_get(cli, "/api/v1/parallax/status", &a);
         if (a.error < 0 || a.status != 200 || !a.json) {
                 report_add(r, VERDICT_MISSING, TEXT_D_DAEMON, TEXT_D_DAEMON_COST,
-                           a.error == -EACCES ? text(TEXT_D_DENIED_MEND) : "systemctl start parallaxd", text(TEXT_D_DAEMON_NO),
-                           a.where, a.error < 0 ? strerror(-a.error) : "HTTP");
+                           a.error == -EACCES ? text(TEXT_D_DENIED_MEND) : "systemctl start parallaxd",
+                           text(TEXT_D_DAEMON_NO), a.where, a.error < 0 ? strerror(-a.error) : "HTTP");
                 return;
         }
-        report_add(r, VERDICT_OK, TEXT_D_DAEMON, TEXT_COUNT, NULL, text(TEXT_D_DAEMON_OK), field_text(a.json, "version"));
+        report_add(r, VERDICT_OK, TEXT_D_DAEMON, TEXT_COUNT, NULL, text(TEXT_D_DAEMON_OK),
+                   field_text(a.json, "version"));
         check_sensor(a.json, r);
         check_libvirt(a.json, r);
         check_machines(cli, r);

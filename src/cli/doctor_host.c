@@ -66,15 +66,16 @@ static void check_libvirtd(const char *root, Report *r) {
                            text(TEXT_D_LIBVIRTD_NOSOCK), runs);
         else
                 report_add(r, VERDICT_MISSING, TEXT_D_LIBVIRTD, TEXT_D_LIBVIRT_COST,
-                           "apt install libvirt-daemon-system && systemctl start libvirtd", "%s", text(TEXT_D_LIBVIRTD_NO));
+                           "apt install libvirt-daemon-system && systemctl start libvirtd", "%s",
+                           text(TEXT_D_LIBVIRTD_NO));
 }
 
 static void check_kvm(const char *root, Report *r) {
         if (exists(root, "/dev/kvm"))
                 report_add(r, VERDICT_OK, TEXT_D_KVM, TEXT_COUNT, NULL, "%s", text(TEXT_D_KVM_OK));
         else
-                report_add(r, VERDICT_DEGRADED, TEXT_D_KVM, TEXT_D_KVM_COST, "modprobe kvm_intel || modprobe kvm_amd", "%s",
-                           text(TEXT_D_KVM_NO));
+                report_add(r, VERDICT_DEGRADED, TEXT_D_KVM, TEXT_D_KVM_COST, "modprobe kvm_intel || modprobe kvm_amd",
+                           "%s", text(TEXT_D_KVM_NO));
 }
 
 /* What /proc/self/mountinfo says: which hierarchies, and which of the controllers that we read. */
@@ -104,7 +105,8 @@ static void note_controllers(Cgroups *c, Span list, char separator) {
 static void note_v2(Cgroups *c, const char *root, Span mount) {
         CLEANUP(buf_deinit) Buf text_of = BUF_NULL;
         char path[1024];
-        (void)snprintf(path, sizeof path, "%.*s/cgroup.controllers", (int)(mount.len < 900 ? mount.len : 900), mount.text);
+        (void)snprintf(path, sizeof path, "%.*s/cgroup.controllers", (int)(mount.len < 900 ? mount.len : 900),
+                       mount.text);
         c->v2 = true;
         if (read_below(root, path, &text_of) && text_of.len)
                 note_controllers(c, (Span){ text_of.data, text_of.len }, ' ');
@@ -142,8 +144,8 @@ static void check_cgroup(const char *root, Report *r) {
                         buf_printf(&lacks, "%s%s", lacks.len ? ", " : "", CONTROLLERS[i]);
         const char *version = text(c.v1 && c.v2 ? TEXT_D_CGROUP_HYBRID : c.v2 ? TEXT_D_CGROUP_V2 : TEXT_D_CGROUP_V1);
         if (!c.v1 && !c.v2)
-                report_add(r, VERDICT_MISSING, TEXT_D_CGROUP, TEXT_D_CGROUP_COST, "mount -t cgroup2 cgroup2 /sys/fs/cgroup",
-                           "%s", text(TEXT_D_CGROUP_NO));
+                report_add(r, VERDICT_MISSING, TEXT_D_CGROUP, TEXT_D_CGROUP_COST,
+                           "mount -t cgroup2 cgroup2 /sys/fs/cgroup", "%s", text(TEXT_D_CGROUP_NO));
         else if (lacks.len)
                 report_add(r, VERDICT_DEGRADED, TEXT_D_CGROUP, TEXT_D_CGROUP_COST, text(TEXT_D_CGROUP_MEND),
                            text(TEXT_D_CGROUP_LACKS), version, buf_cstr(&lacks));
@@ -151,7 +153,8 @@ static void check_cgroup(const char *root, Report *r) {
                 report_add(r, VERDICT_OK, TEXT_D_CGROUP, TEXT_COUNT, NULL, "%s", version);
 }
 
-static void check_engine(const char *root, TextId check, const char *socket, const char *files, const char *mend, Report *r) {
+static void check_engine(const char *root, TextId check, const char *socket, const char *files, const char *mend,
+                         Report *r) {
         if (socket && exists(root, socket))
                 report_add(r, VERDICT_OK, check, TEXT_COUNT, NULL, text(TEXT_D_ENGINE_SOCKET), socket);
         else if (exists(root, files) && socket)
@@ -162,8 +165,8 @@ static void check_engine(const char *root, TextId check, const char *socket, con
                 report_add(r, VERDICT_OK, check, TEXT_COUNT, NULL, "%s", text(TEXT_D_ENGINE_NONE));
 }
 
-static void check_file(const char *root, const char *path, Verdict verdict, TextId check, TextId ok, TextId no, TextId cost,
-                       TextId mend, Report *r) {
+static void check_file(const char *root, const char *path, Verdict verdict, TextId check, TextId ok, TextId no,
+                       TextId cost, TextId mend, Report *r) {
         if (exists(root, path))
                 report_add(r, VERDICT_OK, check, TEXT_COUNT, NULL, "%s", text(ok));
         else
@@ -175,8 +178,8 @@ static void check_schedstats(const char *root, Report *r) {
         if (read_below(root, "/proc/sys/kernel/sched_schedstats", &on) && on.len && on.data[0] == '1')
                 report_add(r, VERDICT_OK, TEXT_D_SCHEDSTATS, TEXT_COUNT, NULL, "%s", text(TEXT_D_SCHEDSTATS_OK));
         else
-                report_add(r, VERDICT_DEGRADED, TEXT_D_SCHEDSTATS, TEXT_D_SCHEDSTATS_COST, "sysctl -w kernel.sched_schedstats=1",
-                           "%s", text(TEXT_D_SCHEDSTATS_NO));
+                report_add(r, VERDICT_DEGRADED, TEXT_D_SCHEDSTATS, TEXT_D_SCHEDSTATS_COST,
+                           "sysctl -w kernel.sched_schedstats=1", "%s", text(TEXT_D_SCHEDSTATS_NO));
 }
 
 /* Bits of <linux/capability.h>, by number, so that nothing needs libcap here. */
@@ -219,15 +222,16 @@ void doctor_host(const char *root, Report *r) {
         check_libvirtd(root, r);
         check_kvm(root, r);
         check_cgroup(root, r);
-        check_engine(root, TEXT_D_DOCKER, "/run/docker.sock", "/var/lib/docker/containers", "systemctl start docker", r);
+        check_engine(root, TEXT_D_DOCKER, "/run/docker.sock", "/var/lib/docker/containers", "systemctl start docker",
+                     r);
         check_engine(root, TEXT_D_PODMAN, "/run/podman/podman.sock", "/var/lib/containers/storage",
                      "systemctl enable --now podman.socket", r);
         check_engine(root, TEXT_D_LXC, NULL, "/var/lib/lxc", NULL, r);
         check_file(root, "/proc/self/schedstat", VERDICT_MISSING, TEXT_D_SCHED, TEXT_D_SCHED_OK, TEXT_D_SCHED_NO,
                    TEXT_D_SCHED_COST, TEXT_D_SCHED_MEND, r);
         check_schedstats(root, r);
-        check_file(root, "/proc/pressure/cpu", VERDICT_DEGRADED, TEXT_D_PSI, TEXT_D_PSI_OK, TEXT_D_PSI_NO, TEXT_D_PSI_COST,
-                   TEXT_D_PSI_MEND, r);
-        check_file(root, "/sys/kernel/btf/vmlinux", VERDICT_DEGRADED, TEXT_D_BTF, TEXT_D_BTF_OK, TEXT_D_BTF_NO, TEXT_D_BTF_COST,
-                   TEXT_D_BTF_MEND, r);
+        check_file(root, "/proc/pressure/cpu", VERDICT_DEGRADED, TEXT_D_PSI, TEXT_D_PSI_OK, TEXT_D_PSI_NO,
+                   TEXT_D_PSI_COST, TEXT_D_PSI_MEND, r);
+        check_file(root, "/sys/kernel/btf/vmlinux", VERDICT_DEGRADED, TEXT_D_BTF, TEXT_D_BTF_OK, TEXT_D_BTF_NO,
+                   TEXT_D_BTF_COST, TEXT_D_BTF_MEND, r);
 }

@@ -63,6 +63,7 @@ Human human_age(double s) {
         else if (s < 86400)
                 (void)snprintf(h.text, sizeof h.text, "%dh%02dm", (int)s / 3600, (int)s / 60 % 60);
         else
-                (void)snprintf(h.text, sizeof h.text, "%lldd%02dh", (long long)s / 86400, (int)((long long)s / 3600 % 24));
+                (void)snprintf(h.text, sizeof h.text, "%lldd%02dh", (long long)s / 86400,
+                               (int)((long long)s / 3600 % 24));
         return h;
 }

@@ -53,7 +53,8 @@ static int compare_rows(const void *a, const void *b) {
         const Row *x = a, *y = b;
         if (x->weight != y->weight)
                 return x->weight < y->weight ? 1 : -1;
-        bool x_vm = strcmp(field_text(x->machine, "kind"), "vm") == 0, y_vm = strcmp(field_text(y->machine, "kind"), "vm") == 0;
+        bool x_vm = strcmp(field_text(x->machine, "kind"), "vm") == 0,
+             y_vm = strcmp(field_text(y->machine, "kind"), "vm") == 0;
         if (x_vm != y_vm)
                 return x_vm ? -1 : 1;
         int names = strcmp(field_text(x->machine, "name"), field_text(y->machine, "name"));
@@ -136,11 +137,13 @@ static void put_row(Table *t, json_t *m) {
 
 void ls_render(json_t *selected, Buf *out) {
         const TableColumn columns[] = {
-                { text(TEXT_COL_NAME), false, 40 },   { text(TEXT_COL_KIND), false, 0 },   { text(TEXT_COL_STATE), false, 20 },
-                { text(TEXT_COL_VCPU), true, 0 },     { text(TEXT_COL_CPU), true, 0 },     { text(TEXT_COL_DELAY), true, 0 },
-                { text(TEXT_COL_GUEST), true, 0 },    { text(TEXT_COL_HOST), true, 0 },    { text(TEXT_COL_LIMIT), true, 0 },
-                { text(TEXT_COL_DISK_R), true, 0 },   { text(TEXT_COL_DISK_W), true, 0 },  { text(TEXT_COL_NET_RX), true, 0 },
-                { text(TEXT_COL_NET_TX), true, 0 },   { text(TEXT_COL_AGE), true, 0 },
+                { text(TEXT_COL_NAME), false, 40 },  { text(TEXT_COL_KIND), false, 0 },
+                { text(TEXT_COL_STATE), false, 20 }, { text(TEXT_COL_VCPU), true, 0 },
+                { text(TEXT_COL_CPU), true, 0 },     { text(TEXT_COL_DELAY), true, 0 },
+                { text(TEXT_COL_GUEST), true, 0 },   { text(TEXT_COL_HOST), true, 0 },
+                { text(TEXT_COL_LIMIT), true, 0 },   { text(TEXT_COL_DISK_R), true, 0 },
+                { text(TEXT_COL_DISK_W), true, 0 },  { text(TEXT_COL_NET_RX), true, 0 },
+                { text(TEXT_COL_NET_TX), true, 0 },  { text(TEXT_COL_AGE), true, 0 },
         };
         CLEANUP(table_deinit) Table t;
         table_init(&t, columns, ARRAY_LEN(columns));

@@ -23,6 +23,7 @@ static const struct {
 } VERBS[] = {
         { "ls", verb_ls },
         { "show", verb_show },
+        { "import", verb_import },
         { "doctor", verb_doctor },
         { "store", verb_store },
         { "completion", verb_completion },

@@ -132,7 +132,8 @@ static void put_disk(Table *t, json_t *group, json_t *row, const char *target, c
 
 /* Disks of the definition with their counters; counters without a definition too. */
 static void put_disks(Buf *out, json_t *doc) {
-        json_t *group = find_group(doc, "DOM_BLOCK"), *disks = field(doc, "document.disks"), *rows = field(group, "rows");
+        json_t *group = find_group(doc, "DOM_BLOCK"), *disks = field(doc, "document.disks"),
+               *rows = field(group, "rows");
         CLEANUP(table_deinit) Table t;
         Titles titles;
         titles_init(&titles, TEXT_S_DISK_TABLE, 1, 5);
@@ -143,7 +144,8 @@ static void put_disks(Buf *out, json_t *doc) {
                 put_disk(&t, group, row_by_label(group, "target_device", target), target, field_text(disk, "source"));
         }
         for (size_t i = 0; !disks && i < json_array_size(rows); i++)
-                put_disk(&t, group, json_array_get(rows, i), field_text(json_array_get(rows, i), "labels.target_device"), "");
+                put_disk(&t, group, json_array_get(rows, i),
+                         field_text(json_array_get(rows, i), "labels.target_device"), "");
         if (!t.n_cells)
                 return;
         put_title(out, TEXT_S_DISKS);
@@ -161,7 +163,8 @@ static void put_nic(Table *t, json_t *group, json_t *row, const char *target, js
 }
 
 static void put_nics(Buf *out, json_t *doc) {
-        json_t *group = find_group(doc, "DOM_NET"), *nics = field(doc, "document.interfaces"), *rows = field(group, "rows");
+        json_t *group = find_group(doc, "DOM_NET"), *nics = field(doc, "document.interfaces"),
+               *rows = field(group, "rows");
         CLEANUP(table_deinit) Table t;
         Titles titles;
         titles_init(&titles, TEXT_S_NIC_TABLE, 1, 3);
@@ -171,7 +174,8 @@ static void put_nics(Buf *out, json_t *doc) {
                 put_nic(&t, group, row_by_label(group, "target_device", target), target, json_array_get(nics, i));
         }
         for (size_t i = 0; !nics && i < json_array_size(rows); i++)
-                put_nic(&t, group, json_array_get(rows, i), field_text(json_array_get(rows, i), "labels.target_device"), NULL);
+                put_nic(&t, group, json_array_get(rows, i), field_text(json_array_get(rows, i), "labels.target_device"),
+                        NULL);
         if (!t.n_cells)
                 return;
         put_title(out, TEXT_S_NICS);

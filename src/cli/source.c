@@ -44,6 +44,34 @@ static bool is_default(const Cli *cli) {
         return !cli->url && strcmp(cli->runtime_dir, CLI_RUNTIME_DIR) == 0;
 }
 
+static void socket_of(const Cli *cli, char path[512]) {
+        CLEANUP_FREE char *folder = realpath(cli->runtime_dir, NULL);
+        (void)snprintf(path, 512, "%s/api.sock", folder ? folder : cli->runtime_dir);
+}
+
+/* Whether somebody at this address answers anything. */
+static int try_address(const char *address, Duration timeout, HttpClient **ret_client, char where[160]) {
+        CLEANUP(client_freep) HttpClient *client = NULL;
+        CLEANUP(buf_deinit) Buf body = BUF_WITH_LIMIT(ANSWER_LIMIT);
+        int status;
+        (void)snprintf(where, 160, "%s", address);
+        int r = http_client_new(address, timeout, &client);
+        if (r == 0)
+                r = http_client_get(client, "/-/healthy", &body, &status);
+        if (r == 0)
+                *ret_client = TAKE_PTR(client);
+        return r;
+}
+
+int source_connect(const Cli *cli, Duration timeout, HttpClient **ret_client, char where[160]) {
+        char socket[512], other[160];
+        if (cli->url)
+                return try_address(cli->url, timeout, ret_client, where);
+        socket_of(cli, socket);
+        int r = try_address(socket, timeout, ret_client, where);
+        return r < 0 && is_default(cli) && try_address(CLI_URL, timeout, ret_client, other) == 0 ? 0 : r;
+}
+
 static void source_ask(const Cli *cli, const Question *q, Answer *ret_answer) {
         char socket[512];
         Answer tcp = { 0 };
@@ -51,8 +79,7 @@ static void source_ask(const Cli *cli, const Question *q, Answer *ret_answer) {
                 ask(cli->url, q, ret_answer);
                 return;
         }
-        CLEANUP_FREE char *folder = realpath(cli->runtime_dir, NULL);
-        (void)snprintf(socket, sizeof socket, "%s/api.sock", folder ? folder : cli->runtime_dir);
+        socket_of(cli, socket);
         ask(socket, q, ret_answer);
         if (ret_answer->error == 0 || !is_default(cli))
                 return;

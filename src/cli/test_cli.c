@@ -46,7 +46,8 @@ static void test_display_width(void **state) {
         assert_int_equal(display_width("\xff"), 1);
 }
 
-static void expect_table(const TableColumn *columns, size_t n, const char *const *cells, size_t n_cells, const char *expected) {
+static void expect_table(const TableColumn *columns, size_t n, const char *const *cells, size_t n_cells,
+                         const char *expected) {
         CLEANUP(table_deinit) Table t;
         CLEANUP(buf_deinit) Buf out = BUF_NULL;
         table_init(&t, columns, n);
@@ -59,7 +60,8 @@ static void expect_table(const TableColumn *columns, size_t n, const char *const
 static void test_table(void **state) {
         (void)state;
         static const TableColumn COLUMNS[] = { { "NAME", false, 8 }, { "N", true, 0 }, { "LAST", false, 0 } };
-        static const char *const CELLS[] = { "虚拟机", "5", "x", "a", "1024", "", "\x1b[31mred", "-", "b\nc", "abcdefghij", "0", "" };
+        static const char *const CELLS[] = { "虚拟机",      "5", "x",    "a",          "1024", "",
+                                             "\x1b[31mred", "-", "b\nc", "abcdefghij", "0",    "" };
         expect_table(COLUMNS, 3, CELLS, ARRAY_LEN(CELLS),
                      "NAME         N  LAST\n"
                      "虚拟机       5  x\n"
@@ -92,20 +94,22 @@ static void expect_ls(const LsOptions *o, const char *expected) {
 static void test_ls(void **state) {
         (void)state;
         char *patterns[] = { (char *)"b*", (char *)"x" }, *none[] = { (char *)"nobody" };
-        expect_ls(&(LsOptions){ 0 },
-                  "NAME      KIND       STATE      VCPU  CPU%  DELAY%  GUEST-USED  HOST-PAYS  LIMIT  DISK-R  DISK-W  NET-RX  "
-                  "NET-TX           AGE\n"
-                  "a\\x1b[2J  vm         running       1  50.0     0.0           -          -      -     0/s  2.0M/s       -  "
-                  "     -         -/-/-\n"
-                  "b         vm         stuck 72s     2     -       -           -          -      -       -       -       -  "
-                  "     -  0s/61s/6m40s\n"
-                  "web       container  running       -   3.0       -        1.0K       2.0K      -       -       -       -  "
-                  "     -            2s\n");
-        expect_ls(&(LsOptions){ .patterns = patterns, .n_patterns = 2 },
-                  "NAME  KIND  STATE      VCPU  CPU%  DELAY%  GUEST-USED  HOST-PAYS  LIMIT  DISK-R  DISK-W  NET-RX  NET-TX          "
-                  " AGE\n"
-                  "b     vm    stuck 72s     2     -       -           -          -      -       -       -       -       -  "
-                  "0s/61s/6m40s\n");
+        expect_ls(
+                &(LsOptions){ 0 },
+                "NAME      KIND       STATE      VCPU  CPU%  DELAY%  GUEST-USED  HOST-PAYS  LIMIT  DISK-R  DISK-W  NET-RX  "
+                "NET-TX           AGE\n"
+                "a\\x1b[2J  vm         running       1  50.0     0.0           -          -      -     0/s  2.0M/s       -  "
+                "     -         -/-/-\n"
+                "b         vm         stuck 72s     2     -       -           -          -      -       -       -       -  "
+                "     -  0s/61s/6m40s\n"
+                "web       container  running       -   3.0       -        1.0K       2.0K      -       -       -       -  "
+                "     -            2s\n");
+        expect_ls(
+                &(LsOptions){ .patterns = patterns, .n_patterns = 2 },
+                "NAME  KIND  STATE      VCPU  CPU%  DELAY%  GUEST-USED  HOST-PAYS  LIMIT  DISK-R  DISK-W  NET-RX  NET-TX          "
+                " AGE\n"
+                "b     vm    stuck 72s     2     -       -           -          -      -       -       -       -       -  "
+                "0s/61s/6m40s\n");
         expect_ls(&(LsOptions){ .patterns = none, .n_patterns = 1 }, "No machines.\n");
 }
 
@@ -133,8 +137,8 @@ static void test_show_of_nothing(void **state) {
         static const char *const ANSWERS[] = {
                 "{}",
                 "[]",
-                "{\"machine\":{\"name\":\"x\",\"kind\":\"vm\"},\"groups\":[{\"group\":\"DOM_BLOCK\",\"rows\":[{}]},{\"group\":\"DOM_VCPU\","
-                "\"rows\":[null,{\"labels\":{\"vcpu\":\"0\"}}]},7]}",
+                ("{\"machine\":{\"name\":\"x\",\"kind\":\"vm\"},\"groups\":[{\"group\":\"DOM_BLOCK\",\"rows\":[{}]},"
+                 "{\"group\":\"DOM_VCPU\",\"rows\":[null,{\"labels\":{\"vcpu\":\"0\"}}]},7]}"),
         };
         for (size_t i = 0; i < ARRAY_LEN(ANSWERS); i++) {
                 CLEANUP(buf_deinit) Buf out = BUF_NULL;
@@ -147,7 +151,8 @@ static void test_show_of_nothing(void **state) {
 static void test_show(void **state) {
         (void)state;
         CLEANUP(buf_deinit) Buf out = BUF_NULL;
-        CLEANUP(json_decrefp) json_t *doc = json_loads(
+        CLEANUP(json_decrefp)
+        json_t *doc = json_loads(
                 "{\"machine\":{\"name\":\"x\\u001b[1m\",\"kind\":\"vm\",\"uuid\":\"u\",\"id\":\"u\",\"memory\":{\"host_rss_bytes\":1048576}},"
                 "\"document\":{\"disks\":[{\"target\":\"vda\",\"source\":\"/d\\u0007.img\"},{\"target\":\"vdb\",\"source\":\"\"}]},"
                 "\"groups\":[{\"group\":\"DOM_BLOCK\",\"help\":\"disks\",\"age_seconds\":3,"
@@ -218,10 +223,12 @@ static void test_doctor_host(void **state) {
         put_file(root, "/var/lib/docker/containers/x", "");
         CLEANUP(report_deinit) Report r = { 0 };
         doctor_host(root, &r);
-        assert_string_equal(finding(&r, TEXT_D_CGROUP)->found, "hybrid: version 1 with version 2 beside it; without the controllers pids");
+        assert_string_equal(finding(&r, TEXT_D_CGROUP)->found,
+                            "hybrid: version 1 with version 2 beside it; without the controllers pids");
         assert_string_equal(finding(&r, TEXT_D_PRIV)->found, "runs without CAP_DAC_READ_SEARCH");
         assert_int_equal(finding(&r, TEXT_D_LIBVIRTD)->verdict, VERDICT_MISSING);
-        assert_string_equal(finding(&r, TEXT_D_LIBVIRTD)->found, "libvirtd runs, but there is no socket in /run/libvirt");
+        assert_string_equal(finding(&r, TEXT_D_LIBVIRTD)->found,
+                            "libvirtd runs, but there is no socket in /run/libvirt");
         assert_int_equal(finding(&r, TEXT_D_SCHEDSTATS)->verdict, VERDICT_OK);
         assert_int_equal(finding(&r, TEXT_D_DOCKER)->verdict, VERDICT_DEGRADED);
         assert_int_equal(finding(&r, TEXT_D_PODMAN)->verdict, VERDICT_OK);

@@ -50,7 +50,8 @@ static void describe_all(Documents *d, Engine engine) {
                         documents_describe(d, containers[i]);
 }
 
-static int take_list(Documents *d, Engine engine, int (*parse)(const void *, size_t, EngineList *), const void *bytes, size_t n) {
+static int take_list(Documents *d, Engine engine, int (*parse)(const void *, size_t, EngineList *), const void *bytes,
+                     size_t n) {
         EngineList fresh = ENGINE_LIST_NULL, *kept = engine == ENGINE_DOCKER ? &d->docker : &d->podman;
         int r = parse(bytes, n, &fresh);
         if (r < 0)

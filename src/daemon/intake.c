@@ -43,8 +43,8 @@ static void on_blob(void *context, EntityKey key, BlobType type, const void *byt
         if (r < 0) {
                 char id[UUID_TEXT_LEN + 1];
                 uuid_format(&key.id, id);
-                LOG_LIMITED(LOG_WARN, "document.refused", id, LOG_S("entity", id), LOG_I("type", type), LOG_I("bytes", n),
-                            LOG_E("error", r));
+                LOG_LIMITED(LOG_WARN, "document.refused", id, LOG_S("entity", id), LOG_I("type", type),
+                            LOG_I("bytes", n), LOG_E("error", r));
         } else if (changed) {
                 send_tier(d, changed);
         }

@@ -115,7 +115,9 @@ static DaemonVerb take_option(DaemonOptions *o, int c) {
                 return optarg[0] == '/' ? o->verb : usage_error("--runtime-dir wants an absolute path, not ", optarg);
         case OPT_LOG_LEVEL:
                 o->log_level = optarg;
-                return level_known(optarg) ? o->verb : usage_error("--log-level wants error, warn, notice, info or debug, not ", optarg);
+                return level_known(optarg)
+                               ? o->verb
+                               : usage_error("--log-level wants error, warn, notice, info or debug, not ", optarg);
         case OPT_NO_SECCOMP:
                 o->no_seccomp = true;
                 return o->verb;

@@ -88,7 +88,8 @@ static bool on_packet(void *context, const void *bytes, size_t n) {
 static const ChannelOps CHANNEL_OPS = { .packet = on_packet, .closed = on_closed };
 
 static bool may_connect(const SensorLink *l, uid_t uid) {
-        return uid == 0 || uid == geteuid() || uid == l->started_as || (l->sensor_uid != (uid_t)-1 && uid == l->sensor_uid);
+        return uid == 0 || uid == geteuid() || uid == l->started_as ||
+               (l->sensor_uid != (uid_t)-1 && uid == l->sensor_uid);
 }
 
 static void refuse(SensorLink *l, const char *reason, uid_t uid) {

@@ -129,7 +129,8 @@ static int front_open(Daemon *d, const char *address, const char *metrics, Front
         if (r == 0)
                 r = http_listen(d->loop, address, answer, f, &f->listener);
         if (r < 0) {
-                LOG(LOG_ERROR, "listen.failed", LOG_S("address", address), LOG_S("metrics", metrics), LOG_E("error", r));
+                LOG(LOG_ERROR, "listen.failed", LOG_S("address", address), LOG_S("metrics", metrics),
+                    LOG_E("error", r));
                 return r;
         }
         http_listener_accept(f->listener, body_limit);

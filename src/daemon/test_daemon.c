@@ -12,7 +12,9 @@
 #include <cmocka.h>
 #include <sys/socket.h>
 
-static const EntityKey DOMAIN = { ENTITY_DOMAIN, { { 0x11, 0x11, 0x11, 0x11, 0x22, 0x22, 0x33, 0x33, 0x44, 0x44, 1, 2, 3, 4, 5, 6 } } };
+static const EntityKey DOMAIN = {
+        ENTITY_DOMAIN, { { 0x11, 0x11, 0x11, 0x11, 0x22, 0x22, 0x33, 0x33, 0x44, 0x44, 1, 2, 3, 4, 5, 6 } }
+};
 static const EntityKey CONTAINER = { ENTITY_CONTAINER, { { 9 } } };
 
 #define XML(uuid)                                                                                               \
@@ -26,7 +28,8 @@ static void doc_freep(DomainDoc **d) {
 
 static void test_policy(void **state) {
         (void)state;
-        static char any[] = "", pattern[] = "pay-*", key[] = "http://example.org/1#importance", high[] = "hi*", low[] = "low";
+        static char any[] = "", pattern[] = "pay-*", key[] = "http://example.org/1#importance", high[] = "hi*",
+                    low[] = "low";
         PolicySettings policies[] = {
                 { any, key, low, TIER_BASIC },
                 { pattern, key, high, TIER_DIAGNOSIS },
@@ -49,8 +52,13 @@ static void on_gone(void *context, LatestEntity *e) {
 }
 
 static void add_entity(Latest *l, EntityKey key, Engine engine, const char *name, const char *ident) {
-        sink_entity(&l->sink, &(EntityInfo){ .key = key, .engine = engine, .name = name, .name_len = strlen(name), .path = "",
-                                             .ident = ident, .ident_len = strlen(ident) });
+        sink_entity(&l->sink, &(EntityInfo){ .key = key,
+                                             .engine = engine,
+                                             .name = name,
+                                             .name_len = strlen(name),
+                                             .path = "",
+                                             .ident = ident,
+                                             .ident_len = strlen(ident) });
 }
 
 static int take(Documents *d, EntityKey key, BlobType type, const char *bytes, LatestEntity **ret) {
@@ -71,7 +79,8 @@ static void test_documents(void **state) {
         assert_ptr_equal(changed, latest_find(&l, &DOMAIN));
         const DomainDoc *before = attachment_domain(changed);
         /* Under this UUID another domain's definition is not believed, and the old one stays. */
-        assert_int_equal(take(&d, DOMAIN, BLOB_DOMAIN_XML, XML("00000000-2222-3333-4444-010203040506"), &changed), -EBADMSG);
+        assert_int_equal(take(&d, DOMAIN, BLOB_DOMAIN_XML, XML("00000000-2222-3333-4444-010203040506"), &changed),
+                         -EBADMSG);
         assert_true(take(&d, DOMAIN, BLOB_DOMAIN_XML, "<domain", &changed) < 0);
         assert_ptr_equal(attachment_domain(changed), before);
         assert_int_equal(d.parsed, 1);
@@ -105,7 +114,9 @@ static void test_container_lists(void **state) {
         assert_true(take(&d, host, BLOB_DOCKER_LIST, "HTTP/1.1 500 no\r\n\r\n", &changed) < 0);
         assert_string_equal(attachment_container(e)->name, "web");
         /* Podman's list does not speak for Docker's containers. */
-        assert_int_equal(take(&d, host, BLOB_PODMAN_LIST, "HTTP/1.1 200 OK\r\n\r\n[{\"Id\":\"" ID "\",\"Names\":[\"evil\"]}]", &changed), 0);
+        assert_int_equal(take(&d, host, BLOB_PODMAN_LIST,
+                              "HTTP/1.1 200 OK\r\n\r\n[{\"Id\":\"" ID "\",\"Names\":[\"evil\"]}]", &changed),
+                         0);
         assert_string_equal(attachment_container(e)->name, "web");
 }
 
@@ -116,11 +127,14 @@ static DaemonOptions parse(int argc, const char *const *argv) {
                 copy[i] = (char *)argv[i];
         return daemon_options(argc, copy);
 }
-#define PARSE(...) parse((int)ARRAY_LEN(((const char *const[]){ "parallaxd", __VA_ARGS__ })), (const char *const[]){ "parallaxd", __VA_ARGS__ })
+#define PARSE(...)                                                                                                     \
+        parse((int)ARRAY_LEN(((const char *const[]){ "parallaxd", __VA_ARGS__ })),                                     \
+              (const char *const[]){ "parallaxd", __VA_ARGS__ })
 
 static void test_options(void **state) {
         (void)state;
-        DaemonOptions o = PARSE("--listen", "127.0.0.1:1", "-l", "[::1]:2=node", "--config", "/x", "--log-level", "debug");
+        DaemonOptions o =
+                PARSE("--listen", "127.0.0.1:1", "-l", "[::1]:2=node", "--config", "/x", "--log-level", "debug");
         assert_int_equal(o.verb, DAEMON_RUN);
         assert_int_equal(o.n_listen, 2);
         assert_string_equal(o.listen[1], "[::1]:2=node");
@@ -213,7 +227,8 @@ static void test_sensor_link(void **state) {
         Pair p;
         pair_open(&p);
         frame_put_hello(&p.writer);
-        frame_put_entity(&p.writer, &(EntityInfo){ .key = DOMAIN, .name = "vm", .name_len = 2, .path = "", .ident = "" });
+        frame_put_entity(&p.writer,
+                         &(EntityInfo){ .key = DOMAIN, .name = "vm", .name_len = 2, .path = "", .ident = "" });
         frame_flush(&p.writer);
         turn(&p);
         assert_int_equal(p.connected, 1);
@@ -250,7 +265,8 @@ static void test_sensor_must_greet(void **state) {
         (void)state;
         Pair p;
         pair_open(&p);
-        frame_put_entity(&p.writer, &(EntityInfo){ .key = DOMAIN, .name = "vm", .name_len = 2, .path = "", .ident = "" });
+        frame_put_entity(&p.writer,
+                         &(EntityInfo){ .key = DOMAIN, .name = "vm", .name_len = 2, .path = "", .ident = "" });
         frame_flush(&p.writer);
         turn(&p);
         assert_int_equal(p.connected, 0);
@@ -276,8 +292,9 @@ static void test_sensor_garbage(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_policy),      cmocka_unit_test(test_documents),        cmocka_unit_test(test_container_lists),
-                cmocka_unit_test(test_options),     cmocka_unit_test(test_sensor_link),      cmocka_unit_test(test_sensor_must_greet),
+                cmocka_unit_test(test_policy),          cmocka_unit_test(test_documents),
+                cmocka_unit_test(test_container_lists), cmocka_unit_test(test_options),
+                cmocka_unit_test(test_sensor_link),     cmocka_unit_test(test_sensor_must_greet),
                 cmocka_unit_test(test_sensor_garbage),
         };
         log_setup("test_daemon", LOG_ERROR, LOG_FORMAT_LOGFMT);

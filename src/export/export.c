@@ -4,8 +4,12 @@
 
 const char *export_profile_name(ExportProfile p) {
         static const char *const NAMES[EXPORT_PROFILE_COUNT] = {
-                [EXPORT_TINKOFF] = "tinkoff", [EXPORT_INOVEX] = "inovex",       [EXPORT_ZHANGJIANWEIBJ] = "zhangjianweibj",
-                [EXPORT_NODE] = "node",       [EXPORT_CONTAINER] = "container", [EXPORT_SELF] = "self",
+                [EXPORT_TINKOFF] = "tinkoff",
+                [EXPORT_INOVEX] = "inovex",
+                [EXPORT_ZHANGJIANWEIBJ] = "zhangjianweibj",
+                [EXPORT_NODE] = "node",
+                [EXPORT_CONTAINER] = "container",
+                [EXPORT_SELF] = "self",
         };
         return p < EXPORT_PROFILE_COUNT ? NAMES[p] : "";
 }

@@ -43,11 +43,13 @@ int label_block_error(const LabelBlock *b) {
 
 static bool same_text(const LabelBlock *b, size_t i, size_t j) {
         Span x, y;
-        return label_block_get(b, i, &x) && label_block_get(b, j, &y) && x.len == y.len && memcmp(x.text, y.text, x.len) == 0;
+        return label_block_get(b, i, &x) && label_block_get(b, j, &y) && x.len == y.len &&
+               memcmp(x.text, y.text, x.len) == 0;
 }
 
 /* Calls `twin(b, i, j)` for each object i that has the text of an earlier object j. */
-static void find_twins(LabelBlock *b, size_t first, void (*twin)(LabelBlock *b, size_t i, size_t j, void *context), void *context) {
+static void find_twins(LabelBlock *b, size_t first, void (*twin)(LabelBlock *b, size_t i, size_t j, void *context),
+                       void *context) {
         size_t n = label_block_count(b);
         if (n < first + 2 || label_block_error(b))
                 return;

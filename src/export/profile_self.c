@@ -31,10 +31,12 @@ static void table_families(Render *r) {
         }
         render_plain(r, "parallax_entities_refused_total", METRIC_COUNTER,
                      "Entities left out because of max_domains or max_containers.", (double)l->refused);
-        render_plain(r, "parallax_batches_total", METRIC_COUNTER, "Batches taken into the latest-value table.", (double)l->batches);
+        render_plain(r, "parallax_batches_total", METRIC_COUNTER, "Batches taken into the latest-value table.",
+                     (double)l->batches);
         render_plain(r, "parallax_batches_orphaned_total", METRIC_COUNTER,
                      "Batches dropped because their entity is unknown.", (double)l->orphans);
-        render_plain(r, "parallax_samples_total", METRIC_COUNTER, "Values taken into the latest-value table.", (double)l->samples);
+        render_plain(r, "parallax_samples_total", METRIC_COUNTER, "Values taken into the latest-value table.",
+                     (double)l->samples);
 }
 
 static void counter_families(Render *r) {
@@ -94,20 +96,24 @@ void profile_process(Render *r) {
         struct rlimit limit;
         if (read_stat(&s)) {
                 double hz = (double)sysconf(_SC_CLK_TCK);
-                render_plain(r, "process_cpu_seconds_total", METRIC_COUNTER, "CPU time of parallaxd, in seconds.", (double)s.cpu_ticks / hz);
+                render_plain(r, "process_cpu_seconds_total", METRIC_COUNTER, "CPU time of parallaxd, in seconds.",
+                             (double)s.cpu_ticks / hz);
                 render_plain(r, "process_resident_memory_bytes", METRIC_GAUGE, "Resident memory of parallaxd.",
                              (double)s.resident_pages * (double)sysconf(_SC_PAGESIZE));
                 /* Steady between scrapes: whole hundredths, since the two clocks are not read at one instant. */
-                render_plain(r, "process_start_time_seconds", METRIC_GAUGE, "Start time of parallaxd since the Unix epoch, in seconds.",
+                render_plain(r, "process_start_time_seconds", METRIC_GAUGE,
+                             "Start time of parallaxd since the Unix epoch, in seconds.",
                              (double)(int64_t)((boot_seconds() + (double)s.start_ticks / hz) * 10 + 0.5) / 10);
-                render_plain(r, "process_virtual_memory_bytes", METRIC_GAUGE, "Virtual memory of parallaxd.", (double)s.virtual_bytes);
+                render_plain(r, "process_virtual_memory_bytes", METRIC_GAUGE, "Virtual memory of parallaxd.",
+                             (double)s.virtual_bytes);
         }
         if (getrlimit(RLIMIT_AS, &limit) == 0)
-                render_plain(r, "process_virtual_memory_max_bytes", METRIC_GAUGE, "Limit of the virtual memory of parallaxd.",
-                             (double)limit.rlim_cur);
+                render_plain(r, "process_virtual_memory_max_bytes", METRIC_GAUGE,
+                             "Limit of the virtual memory of parallaxd.", (double)limit.rlim_cur);
         render_plain(r, "process_open_fds", METRIC_GAUGE, "Open file descriptors of parallaxd.", open_descriptors());
         if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
-                render_plain(r, "process_max_fds", METRIC_GAUGE, "Limit of open file descriptors of parallaxd.", (double)limit.rlim_cur);
+                render_plain(r, "process_max_fds", METRIC_GAUGE, "Limit of open file descriptors of parallaxd.",
+                             (double)limit.rlim_cur);
 }
 
 void profile_self(Render *r) {

@@ -98,7 +98,8 @@ static void limit_family(Render *r, IoTune limit) {
                         size_t start = text->len;
                         expo_put_label(text, start, "target_device", d->target, strlen(d->target));
                         if (!buf_error(text))
-                                render_sample(r, i, (Span){ text->data + start, text->len - start }, (double)d->iotune[limit]);
+                                render_sample(r, i, (Span){ text->data + start, text->len - start },
+                                              (double)d->iotune[limit]);
                         text->len = start;
                 }
         }

@@ -100,7 +100,8 @@ static void entity_values(Render *r, size_t i, MetricId m) {
                 memcpy(&first, r->row_first.data + i * sizeof first, sizeof first);
         for (uint32_t row = 0; row < group->n_rows; row++) {
                 double v = group->values[row * columns + column];
-                if (value_is_absent(v) || (GROUPS[d->group].n_keys > 0 && !label_block_get(&r->rows, first + row, &parts[1])))
+                if (value_is_absent(v) ||
+                    (GROUPS[d->group].n_keys > 0 && !label_block_get(&r->rows, first + row, &parts[1])))
                         continue;
                 expo_sample(&r->expo, parts, 3, unit_expose(d->unit, v));
         }

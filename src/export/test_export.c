@@ -29,7 +29,8 @@ static void keep_steady_lines(const Buf *in, Buf *out) {
 
 static void golden_path(Buf *path, ExportProfile p, bool openmetrics) {
         const char *root = getenv("PARALLAX_SOURCE");
-        buf_printf(path, "%s/tests/golden/expo/%s.%s", root ? root : ".", export_profile_name(p), openmetrics ? "om" : "txt");
+        buf_printf(path, "%s/tests/golden/expo/%s.%s", root ? root : ".", export_profile_name(p),
+                   openmetrics ? "om" : "txt");
 }
 
 static void write_file(const char *path, const Buf *text) {
@@ -174,7 +175,8 @@ static void test_names_never_meet(void **state) {
         render(&f, EXPORT_TINKOFF, false, &t);
         assert_non_null(strstr(t.data, "<script>\xEF\xBF\xBD~00000000-0000-0000-0000-000000000002\"}"));
         assert_non_null(strstr(t.data, "<script>\xEF\xBF\xBD~00000000-0000-0000-0000-000000000003\"}"));
-        assert_non_null(strstr(t.data, "x~00000000-0000-0000-0000-000000000001~00000000-0000-0000-0000-000000000004\"}"));
+        assert_non_null(
+                strstr(t.data, "x~00000000-0000-0000-0000-000000000001~00000000-0000-0000-0000-000000000004\"}"));
         /* Two disks that read alike: one series, not two. */
         assert_non_null(strstr(t.data, "target_device=\"vd\\\"a\xEF\xBF\xBD\""));
         fixture_deinit(&f);
@@ -206,7 +208,9 @@ static void test_without_sensor(void **state) {
         ExportContext c = { .latest = &empty, .host_name = "node-a", .now = FIXTURE_NOW };
         CLEANUP(buf_deinit) Buf t = BUF_NULL, z = BUF_NULL;
         assert_int_equal(export_render(&c, EXPORT_TINKOFF, false, &t), 0);
-        assert_string_equal(buf_cstr(&t), "# HELP libvirt_up Whether the last look at libvirt succeeded.\n# TYPE libvirt_up gauge\nlibvirt_up 0\n");
+        assert_string_equal(
+                buf_cstr(&t),
+                "# HELP libvirt_up Whether the last look at libvirt succeeded.\n# TYPE libvirt_up gauge\nlibvirt_up 0\n");
         assert_int_equal(export_render(&c, EXPORT_ZHANGJIANWEIBJ, false, &z), 0);
         assert_int_equal(z.len, 0);
         latest_deinit(&empty);
@@ -222,7 +226,8 @@ static void test_200_domains_are_quick(void **state) {
                 (void)snprintf(name, sizeof name, "instance-%08u", n);
                 fixture_entity(&f, ENTITY_DOMAIN, (uint8_t)n, ENGINE_NONE, name, "", "");
                 for (GroupId g = GROUP_DOM_CPU; g <= GROUP_DOM_WATCH; g++)
-                        fixture_fill(&f, ENTITY_DOMAIN, (uint8_t)n, g, 1e9, GROUPS[g].n_keys ? 2 : 1, GROUPS[g].n_keys ? ROWS : NULL);
+                        fixture_fill(&f, ENTITY_DOMAIN, (uint8_t)n, g, 1e9, GROUPS[g].n_keys ? 2 : 1,
+                                     GROUPS[g].n_keys ? ROWS : NULL);
         }
         struct timespec a, b;
         CLEANUP(buf_deinit) Buf t = BUF_NULL;
@@ -250,7 +255,8 @@ static int dump(const char *folder) {
                 ExportContext c = fixture_context(&f);
                 if (export_render(&c, (ExportProfile)(i / 2), i % 2, &text) < 0)
                         return 1;
-                buf_printf(&path, "%s/%s.%s", folder, export_profile_name((ExportProfile)(i / 2)), i % 2 ? "om" : "txt");
+                buf_printf(&path, "%s/%s.%s", folder, export_profile_name((ExportProfile)(i / 2)),
+                           i % 2 ? "om" : "txt");
                 CLEANUP_FILE FILE *file = fopen(buf_cstr(&path), "w");
                 if (!file || fwrite(text.data, 1, text.len, file) != text.len)
                         return 1;

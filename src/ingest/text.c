@@ -15,7 +15,6 @@ struct TextImport {
         TextImportStats stats;
         /* Of the request under way. */
         SeriesSink *sink;
-        int64_t now_ms;
         uint64_t sent, taken;
         Buf metric, help, unit; /* what is known of the metric that is being described */
         MetricType type;
@@ -52,6 +51,7 @@ const TextImportStats *text_import_stats(const TextImport *t) {
 typedef struct Format {
         bool openmetrics;
         uint32_t first_line;
+        int64_t now_ms;
 } Format;
 
 static bool media_is(const char *type, const char *name) {
@@ -62,8 +62,8 @@ static bool media_is(const char *type, const char *name) {
 /* False with the response filled. */
 static bool read_format(const HttpRequest *request, HttpResponse *response, Format *ret_format) {
         const char *type = http_header(request, "Content-Type"), *encoding = http_header(request, "Content-Encoding");
-        const char *line = http_query(request, "line");
-        uint64_t first = 1;
+        const char *line = http_query(request, "line"), *now = http_query(request, "now");
+        uint64_t first = 1, now_ms;
         ret_format->openmetrics = type && media_is(type, "application/openmetrics-text");
         if (type && !ret_format->openmetrics && !media_is(type, "text/plain"))
                 return ingest_refuse(response, 415, 0, "Content-Type must be text/plain or application/openmetrics-text");
@@ -71,6 +71,10 @@ static bool read_format(const HttpRequest *request, HttpResponse *response, Form
                 return ingest_refuse(response, 415, 0, "no Content-Encoding is known here");
         if (line && (!span_u64((Span){ line, strlen(line) }, &first) || first == 0 || first > UINT32_MAX / 2))
                 return ingest_refuse(response, 400, 0, "line must be a number from 1 on");
+        if (now && (!span_u64((Span){ now, strlen(now) }, &now_ms) || now_ms > INT64_MAX))
+                return ingest_refuse(response, 400, 0, "now must be a time in milliseconds");
+        if (now)
+                ret_format->now_ms = (int64_t)now_ms;
         ret_format->first_line = (uint32_t)first;
         return true;
 }
@@ -143,12 +147,12 @@ static void refuse_sample(TextImport *t, const ExpositionItem *i, SampleFault fa
                                                       .time_ms = i->time_ms, .has_time = !labels, .n = 1, .line = i->line });
 }
 
-static void take_sample(TextImport *t, ExpositionItem *i) {
+static void take_sample(TextImport *t, ExpositionItem *i, int64_t now_ms) {
         SeriesRef ref = 0;
         size_t taken = 0;
         buf_reset(&t->run);
         if (!i->has_time)
-                i->time_ms = t->now_ms;
+                i->time_ms = now_ms;
         LabelsFault labels = labels_build(i->labels, i->n_labels, &t->run);
         SampleFault fault = labels ? SAMPLE_LABELS : buf_error(&t->run) ? SAMPLE_NO_MEMORY : SAMPLE_OK;
         if (!fault)
@@ -167,7 +171,7 @@ static int take_lines(TextImport *t, const HttpRequest *request, const Format *f
         int r;
         while ((r = exposition_next(&p, &t->item)) > 0)
                 if (t->item.kind == EXPOSITION_SAMPLE)
-                        take_sample(t, &t->item);
+                        take_sample(t, &t->item, format->now_ms);
                 else
                         take_description(t, &t->item);
         end_description(t);
@@ -207,9 +211,8 @@ static bool write_lines(TextImport *t, const HttpRequest *request, const Format 
 }
 
 bool text_import_take(TextImport *t, SeriesSink *sink, WallTime now, const HttpRequest *request, HttpResponse *response, uint64_t *ret_ticket) {
-        Format format = { false, 1 };
+        Format format = { false, 1, now.ns / NS_PER_MS };
         t->sink = sink;
-        t->now_ms = now.ns / NS_PER_MS;
         t->sent = t->taken = 0;
         ingest_faults_reset(&t->faults);
         t->stats.requests++;

@@ -24,5 +24,6 @@ TextImport *text_import_free(TextImport *t);
 const TextImportStats *text_import_stats(const TextImport *t);
 
 /* OpenMetrics when the Content-Type is application/openmetrics-text, text when it is text/plain or absent (else 415). The query
- * parameter `line` is the number of the body's first line. True when the answer may go out only once *ret_ticket is durable. */
+ * parameter `line` is the number of the body's first line, `now` (ms) stands for the clock, so that the parts of one file and a part
+ * that is sent again get the same time. True when the answer may go out only once *ret_ticket is durable. */
 bool text_import_take(TextImport *t, SeriesSink *sink, WallTime now, const HttpRequest *request, HttpResponse *response, uint64_t *ret_ticket);

@@ -16,8 +16,13 @@
 #define KEYS20(...) .n_keys = 20, .keys = { __VA_ARGS__ }
 
 const GroupDesc GROUPS[GROUP_COUNT] = {
-#define GROUP(gid, ekind, glane, gkeys, ghelp) \
-        [GROUP_##gid] = { .id = #gid, .kind = ENTITY_##ekind, .lane = LANE_##glane, .first = M_##gid##_FIRST_, gkeys, .help = ghelp },
+#define GROUP(gid, ekind, glane, gkeys, ghelp)                                                                         \
+        [GROUP_##gid] = { .id = #gid,                                                                                  \
+                          .kind = ENTITY_##ekind,                                                                      \
+                          .lane = LANE_##glane,                                                                        \
+                          .first = M_##gid##_FIRST_,                                                                   \
+                          gkeys,                                                                                       \
+                          .help = ghelp },
 #define METRIC(group, id, name, label, type, unit, help)
 #include "metrics.def"
 #undef GROUP
@@ -26,8 +31,13 @@ const GroupDesc GROUPS[GROUP_COUNT] = {
 
 const MetricDesc METRICS[METRIC_COUNT] = {
 #define GROUP(id, kind, lane, keys, help)
-#define METRIC(mgroup, mid, mname, mlabel, mtype, munit, mhelp) \
-        [M_##mgroup##_##mid] = { .group = GROUP_##mgroup, .name = mname, .label = mlabel, .type = METRIC_##mtype, .unit = UNIT_##munit, .help = mhelp },
+#define METRIC(mgroup, mid, mname, mlabel, mtype, munit, mhelp)                                                        \
+        [M_##mgroup##_##mid] = { .group = GROUP_##mgroup,                                                              \
+                                 .name = mname,                                                                        \
+                                 .label = mlabel,                                                                      \
+                                 .type = METRIC_##mtype,                                                               \
+                                 .unit = UNIT_##munit,                                                                 \
+                                 .help = mhelp },
 #include "metrics.def"
 #undef GROUP
 #undef METRIC

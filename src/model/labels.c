@@ -55,6 +55,11 @@ static inline bool is_metric_name(Span name) {
 
 /* ---- reading ---- */
 
+/* No labels may be at no address. */
+static inline const uint8_t *run_end(const uint8_t *run, size_t len) {
+        return len ? run + len : run;
+}
+
 /* A length in its shortest form. */
 static inline bool take_length(const uint8_t **at, const uint8_t *end, size_t *ret_n) {
         const uint8_t *p = *at;
@@ -159,7 +164,7 @@ LabelsFault labels_parse(const uint8_t *run, size_t len, Label ret_labels[LABELS
         if (len > LABEL_RUN_MAX)
                 return LABELS_RUN_LONG;
         bool plain = is_plain(run, len), named = false;
-        const uint8_t *at = run, *end = run + len;
+        const uint8_t *at = run, *end = run_end(run, len);
         size_t n = 0;
         for (; at < end; n++) {
                 *ret_at = n;
@@ -187,7 +192,7 @@ LabelsFault labels_parse(const uint8_t *run, size_t len, Label ret_labels[LABELS
 }
 
 size_t labels_split(const uint8_t *run, size_t len, Label ret_labels[LABELS_MAX]) {
-        const uint8_t *at = run, *end = run + len;
+        const uint8_t *at = run, *end = run_end(run, len);
         size_t n = 0;
         while (at < end) {
                 assert(n < LABELS_MAX);
@@ -199,7 +204,7 @@ size_t labels_split(const uint8_t *run, size_t len, Label ret_labels[LABELS_MAX]
 }
 
 bool labels_get(const uint8_t *run, size_t len, const char *name, Span *ret_value) {
-        const uint8_t *at = run, *end = run + len;
+        const uint8_t *at = run, *end = run_end(run, len);
         Span wanted = { name, strlen(name) };
         Label l;
         while (at < end) {

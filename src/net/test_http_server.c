@@ -550,6 +550,7 @@ static void stale_socket_files_are_replaced(void **state) {
         assert_int_equal(access(path, F_OK), -1); /* and it takes its file along */
         /* Another kind of file is not ours to remove. */
         CLEANUP_FILE FILE *file = fopen(path, "w");
+        assert_non_null(file);
         assert_int_equal(try_listen(loop, path), -EADDRINUSE);
         assert_int_equal(unlink(path), 0);
 }

@@ -169,7 +169,8 @@ void settings_print(const Settings *s, Buf *out) {
 }
 
 static const char *type_title(ConfigType t) {
-        static const char *const TITLES[] = { "text", "path", "address", "boolean", "duration", "number", "bytes", "tier" };
+        static const char *const TITLES[] = { "text",     "path",   "address", "boolean",
+                                              "duration", "number", "bytes",   "tier" };
         return TITLES[t];
 }
 
@@ -182,12 +183,13 @@ static void reference_row(const ConfigRow *row, Buf *out) {
 void settings_reference(Buf *out) {
         const ConfigList *last_list = NULL;
         char section[64] = "";
-        buf_put_str(out, "# Configuration\n\n<!-- Generated from tables/config.def by tools/gen_reference.c. -->\n\n"
-                         "parallaxd and parallax-sensor read one file, `/etc/parallax/parallax.yaml`. Every key is\n"
-                         "optional. `parallaxd --check-config` says what is wrong with a file, with line, column and what\n"
-                         "was expected; SIGHUP reads the file again, and a bad file leaves the old settings in force.\n\n"
-                         "The file is YAML without anchors, aliases and tags, at most 1 MiB, nested at most 32 levels.\n"
-                         "Durations are written `250ms`, `10s`, `1m30s`, `2h`, `1d`.\n");
+        buf_put_str(out,
+                    "# Configuration\n\n<!-- Generated from tables/config.def by tools/gen_reference.c. -->\n\n"
+                    "parallaxd and parallax-sensor read one file, `/etc/parallax/parallax.yaml`. Every key is\n"
+                    "optional. `parallaxd --check-config` says what is wrong with a file, with line, column and what\n"
+                    "was expected; SIGHUP reads the file again, and a bad file leaves the old settings in force.\n\n"
+                    "The file is YAML without anchors, aliases and tags, at most 1 MiB, nested at most 32 levels.\n"
+                    "Durations are written `250ms`, `10s`, `1m30s`, `2h`, `1d`.\n");
         for (size_t i = 0; i < CONFIG_N_ROWS; i++) {
                 const ConfigRow *row = &CONFIG_ROWS[i];
                 const ConfigList *list = config_row_list(row);

@@ -61,6 +61,7 @@ typedef struct Settings {
         char *docker_socket, *docker_root, *podman_socket, *podman_root;
 
         Duration interval[TIER_COUNT][LANE_COUNT]; /* per tier: kernel, libvirt, monitor */
+        Duration idle[TIER_COUNT];   /* of lane monitor, for a domain that does nothing */
         Duration host_interval;      /* node_* */
         Duration container_interval; /* container_* */
         Tier default_tier;

@@ -85,8 +85,8 @@ static void report_unknown(Binder *b, const YamlNode *key, const char *prefix) {
                 yaml_error(b->errors, key->line, key->column, "unknown key \"%.80s\", did you mean \"%s\"?", key->text,
                            near.name);
         else
-                yaml_error(b->errors, key->line, key->column, "unknown key \"%.80s\"%s%.*s, expected one of %s", key->text,
-                           *prefix ? " in " : "", shown, prefix, buf_cstr(&near.all));
+                yaml_error(b->errors, key->line, key->column, "unknown key \"%.80s\"%s%.*s, expected one of %s",
+                           key->text, *prefix ? " in " : "", shown, prefix, buf_cstr(&near.all));
 }
 
 static void report_value(Binder *b, const YamlNode *n, const ConfigRow *row, bool range) {
@@ -152,8 +152,8 @@ static void bind_items(Binder *b, const YamlNode *n, const ConfigList *list) {
         for (const YamlNode *c = n->first; c; c = c->next)
                 wanted++;
         if (wanted > list->most) {
-                yaml_error(b->errors, n->line, n->column, "%s: found %zu entries, expected at most %zu", list->path, wanted,
-                           list->most);
+                yaml_error(b->errors, n->line, n->column, "%s: found %zu entries, expected at most %zu", list->path,
+                           wanted, list->most);
                 return;
         }
         free_items(list, b->settings);
@@ -167,7 +167,8 @@ static void bind_items(Binder *b, const YamlNode *n, const ConfigList *list) {
                 if (config_defaults(list, item) < 0)
                         b->error = -ENOMEM;
                 else if (c->kind == YAML_NULL)
-                        yaml_error(b->errors, c->line, c->column, "%s: found nothing, expected a mapping of keys", prefix);
+                        yaml_error(b->errors, c->line, c->column, "%s: found nothing, expected a mapping of keys",
+                                   prefix);
                 else
                         bind_section(b, c, prefix, item);
         }
@@ -178,8 +179,9 @@ static void bind_list(Binder *b, const YamlNode *n, const ConfigList *list) {
         if (n->kind == YAML_LIST)
                 bind_items(b, n, list);
         else if (n->kind != YAML_NULL)
-                yaml_error(b->errors, n->line, n->column, "%s: found %s, expected a list of mappings (\"- key: value\")",
-                           list->path, yaml_describe(n, found, sizeof found));
+                yaml_error(b->errors, n->line, n->column,
+                           "%s: found %s, expected a list of mappings (\"- key: value\")", list->path,
+                           yaml_describe(n, found, sizeof found));
 }
 
 static void bind_key(Binder *b, const YamlNode *n, const char *prefix, void *owner) {
@@ -224,7 +226,8 @@ static void check_policies(Binder *b, const YamlNode *list) {
                 if (c->kind != YAML_MAP)
                         continue;
                 if (!map_get(c, "tier"))
-                        yaml_error(b->errors, c->line, c->column, "policies[]: found no tier, expected the key \"tier\"");
+                        yaml_error(b->errors, c->line, c->column,
+                                   "policies[]: found no tier, expected the key \"tier\"");
                 if (!map_get(c, "name") && !map_get(metadata, "key"))
                         yaml_error(b->errors, c->line, c->column,
                                    "policies[]: found no condition, expected \"name\" or \"metadata\"");
@@ -238,16 +241,18 @@ static void check_listeners(Binder *b, const YamlNode *list) {
         for (const YamlNode *c = list && list->kind == YAML_LIST ? list->first : NULL; c; c = c->next) {
                 const YamlNode *address = map_get(c, "address");
                 if (c->kind == YAML_MAP && !address)
-                        yaml_error(b->errors, c->line, c->column, "listeners[]: found no address, expected the key \"address\"");
+                        yaml_error(b->errors, c->line, c->column,
+                                   "listeners[]: found no address, expected the key \"address\"");
                 if (!address || address->kind != YAML_SCALAR)
                         continue;
                 for (const YamlNode *d = list->first; d != c; d = d->next) {
                         const YamlNode *other = map_get(d, "address");
                         if (other && other->kind == YAML_SCALAR && strcmp(other->text, address->text) == 0)
-                                yaml_error(b->errors, address->line, address->column,
-                                           "listeners[].address: found \"%.60s\" again (first on line %u), expected each "
-                                           "address once",
-                                           address->text, other->line);
+                                yaml_error(
+                                        b->errors, address->line, address->column,
+                                        "listeners[].address: found \"%.60s\" again (first on line %u), expected each "
+                                        "address once",
+                                        address->text, other->line);
                 }
         }
 }

@@ -264,7 +264,8 @@ static bool refuse_decoration(Builder *b, const yaml_event_t *event) {
                 yaml_error(b->errors, line, column, "the alias \"*%.60s\", expected a value: aliases are not accepted",
                            event->data.alias.anchor);
         else if (anchor)
-                yaml_error(b->errors, line, column, "the anchor \"&%.60s\", expected a value: anchors are not accepted", anchor);
+                yaml_error(b->errors, line, column, "the anchor \"&%.60s\", expected a value: anchors are not accepted",
+                           anchor);
         else if (tag)
                 yaml_error(b->errors, line, column, "the tag \"%.60s\", expected a value: tags are not accepted", tag);
         else

@@ -74,6 +74,7 @@ static void test_defaults(void **state) {
         assert_string_equal(s->listeners[0].address, "127.0.0.1:9177");
         assert_string_equal(s->listeners[0].metrics, "all");
         assert_int_equal(s->interval[TIER_BASIC][LANE_MONITOR].ns, 120 * NS_PER_SEC);
+        assert_int_equal(s->idle[TIER_PERFORMANCE].ns, 300 * NS_PER_SEC);
         assert_int_equal(s->interval[TIER_DIAGNOSIS][LANE_KERNEL].ns, NS_PER_SEC);
         assert_int_equal(s->default_tier, TIER_PERFORMANCE);
         assert_true(s->docker_enabled);
@@ -139,9 +140,11 @@ static void test_unknown_keys(void **state) {
                          "containers, tiers, default_tier, policies, limits");
         bad("log:\n  levle: info\n", "2:3: unknown key \"levle\", did you mean \"level\"?");
         bad("log:\n  colour: true\n", "2:3: unknown key \"colour\" in log, expected one of level, format");
-        bad("listeners:\n - address: 127.0.0.1:1\n   metric: all\n", "3:4: unknown key \"metric\", did you mean \"metrics\"?");
-        bad("log.level: info\n", "1:1: unknown key \"log.level\", expected one of log, root, runtime_dir, host, listeners, "
-                                 "libvirt, containers, tiers, default_tier, policies, limits");
+        bad("listeners:\n - address: 127.0.0.1:1\n   metric: all\n",
+            "3:4: unknown key \"metric\", did you mean \"metrics\"?");
+        bad("log.level: info\n",
+            "1:1: unknown key \"log.level\", expected one of log, root, runtime_dir, host, listeners, "
+            "libvirt, containers, tiers, default_tier, policies, limits");
 }
 
 static void test_wrong_types(void **state) {
@@ -160,9 +163,11 @@ static void test_wrong_types(void **state) {
         bad("listeners:\n  -\n", "2:4: listeners[]: found nothing, expected a mapping of keys");
         bad("policies: [~]\n", "1:12: policies[]: found nothing, expected a mapping of keys");
         bad("policies: [a]\n", "1:12: policies[]: found \"a\", expected a mapping of keys");
-        bad("limits: {domains: 1e99}\n", "1:19: limits.domains: found \"1e99\", expected a whole number from 1 to 100000");
+        bad("limits: {domains: 1e99}\n",
+            "1:19: limits.domains: found \"1e99\", expected a whole number from 1 to 100000");
         bad("limits: {domains: -1}\n", "1:19: limits.domains: found \"-1\", expected a whole number from 1 to 100000");
-        bad("default_tier: fast\n", "1:15: default_tier: found \"fast\", expected one of basic, performance, diagnosis");
+        bad("default_tier: fast\n",
+            "1:15: default_tier: found \"fast\", expected one of basic, performance, diagnosis");
 }
 
 static void test_ranges(void **state) {
@@ -182,7 +187,8 @@ static void test_ranges(void **state) {
 
 static void test_durations(void **state) {
         (void)state;
-        static const char *const WRONG[] = { "10", "1y1y", "1s1s", "1s1m", "s", "1e99", "-5s", "1.5s", "10 s", "5S", "1m30" };
+        static const char *const WRONG[] = { "10",  "1y1y", "1s1s", "1s1m", "s",   "1e99",
+                                             "-5s", "1.5s", "10 s", "5S",   "1m30" };
         for (size_t i = 0; i < ARRAY_LEN(WRONG); i++) {
                 int64_t ns;
                 assert_int_equal(duration_parse(WRONG[i], &ns), -EINVAL);
@@ -193,14 +199,16 @@ static void test_durations(void **state) {
         assert_int_equal(duration_parse("99999999999999999999s", &ns), -ERANGE);
         assert_int_equal(duration_parse("1d2h3m4s5ms", &ns), 0);
         assert_int_equal(ns, (((24 + 2) * 60 + 3) * 60 + 4) * NS_PER_SEC + 5 * NS_PER_MS);
-        bad("host: {interval: 10}\n", "1:18: host.interval: found \"10\", expected a duration from 1s to 1h, such as 10s, 1m30s "
-                                      "or 1500ms");
+        bad("host: {interval: 10}\n",
+            "1:18: host.interval: found \"10\", expected a duration from 1s to 1h, such as 10s, 1m30s "
+            "or 1500ms");
 }
 
 static void test_addresses(void **state) {
         (void)state;
-        static const char *const WRONG[] = { "9177", "127.0.0.1", "127.0.0.1:0", "127.0.0.1:65536", "example.org:80",
-                                             "::1:80x", "[::1]", "[127.0.0.1]:80", "127.0.0.1:", "256.0.0.1:80", "/tmp/x" };
+        static const char *const WRONG[] = { "9177",           "127.0.0.1",    "127.0.0.1:0", "127.0.0.1:65536",
+                                             "example.org:80", "::1:80x",      "[::1]",       "[127.0.0.1]:80",
+                                             "127.0.0.1:",     "256.0.0.1:80", "/tmp/x" };
         for (size_t i = 0; i < ARRAY_LEN(WRONG); i++) {
                 char text[128];
                 (void)snprintf(text, sizeof text, "listeners:\n - address: '%s'\n", WRONG[i]);
@@ -222,7 +230,8 @@ static void test_policies(void **state) {
 static void test_duplicates(void **state) {
         (void)state;
         bad("root: /\nroot: /x\n", "2:1: the key \"root\" again (first on line 1), expected each key once");
-        bad("log: {level: info, level: debug}\n", "1:20: the key \"level\" again (first on line 1), expected each key once");
+        bad("log: {level: info, level: debug}\n",
+            "1:20: the key \"level\" again (first on line 1), expected each key once");
 }
 
 static void test_refused_yaml(void **state) {
@@ -257,8 +266,8 @@ static void test_alias_bomb(void **state) {
         CLEANUP(buf_deinit) Buf text = BUF_NULL;
         buf_put_str(&text, "a: &a [x, x, x, x, x, x, x, x, x]\n");
         for (char c = 'b'; c <= 'j'; c++)
-                buf_printf(&text, "%c: &%c [*%c, *%c, *%c, *%c, *%c, *%c, *%c, *%c, *%c]\n", c, c, c - 1, c - 1, c - 1, c - 1,
-                           c - 1, c - 1, c - 1, c - 1, c - 1);
+                buf_printf(&text, "%c: &%c [*%c, *%c, *%c, *%c, *%c, *%c, *%c, *%c, *%c]\n", c, c, c - 1, c - 1, c - 1,
+                           c - 1, c - 1, c - 1, c - 1, c - 1, c - 1);
         bad_bytes(text.data, text.len, "1:4: the anchor \"&a\", expected a value: anchors are not accepted");
 }
 
@@ -328,8 +337,8 @@ static void test_files(void **state) {
         (void)snprintf(message, sizeof message, "%s: found a directory, expected a YAML file", dir);
         expect_file(dir, true, -EISDIR, message);
         (void)snprintf(path, sizeof path, "%s/none", dir);
-        (void)snprintf(message, sizeof message, "%s: cannot be read (No such file or directory), expected a readable YAML file",
-                       path);
+        (void)snprintf(message, sizeof message,
+                       "%s: cannot be read (No such file or directory), expected a readable YAML file", path);
         expect_file(path, true, -ENOENT, message);
         expect_file(path, false, 0, "");
         (void)snprintf(path, sizeof path, "%s/pipe", dir);
@@ -341,7 +350,8 @@ static void test_files(void **state) {
                 return;
         write_file("", 0);
         assert_int_equal(chmod(file, 0), 0);
-        (void)snprintf(message, sizeof message, "%s: cannot be read (Permission denied), expected a readable YAML file", file);
+        (void)snprintf(message, sizeof message, "%s: cannot be read (Permission denied), expected a readable YAML file",
+                       file);
         expect_file(file, true, -EACCES, message);
         unlink(file);
 }

@@ -141,7 +141,7 @@ static void kernel_entity(Sink *s, const EntityInfo *info) {
         /* Announcements repeat what is known; a new process begins a new story. */
         if (!d->kernel || d->pid != info->pid || d->started_ns != info->started_ns) {
                 watch_reset(&d->watch);
-                d->gone_at = (MonoTime){ 0 };
+                d->gone_at = d->monitored = (MonoTime){ 0 };
         }
         d->kernel = true;
         d->pid = info->pid;
@@ -262,8 +262,10 @@ static void virt_group_gone(Sink *s, EntityKey key, GroupId group) {
 static void virt_blob(Sink *s, EntityKey key, BlobType type, const void *bytes, size_t n) {
         Domains *t = table_of(s);
         const Domain *d = domains_find(t, &key);
-        if (d && d->virt && type == BLOB_DOMAIN_XML)
-                sink_blob(t->out, key, type, bytes, n);
+        if (!d || !d->virt || type != BLOB_DOMAIN_XML)
+                return;
+        sink_blob(t->out, key, type, bytes, n);
+        t->ops->defined(t->context, d);
 }
 
 void domains_sweep(Domains *t, MonoTime begun) {

@@ -8,6 +8,7 @@
  * of. One thread. */
 #pragma once
 
+#include "collect/qemu/qemu.h"
 #include "model/sink.h"
 #include "rt/settings.h"
 #include "sensor/watch.h"
@@ -26,6 +27,10 @@ typedef struct Domain {
         Tier tier;
         Watch watch;
         bool queued;        /* waits for a monitor worker */
+        Duration idle;      /* interval of lane MONITOR while the domain does nothing */
+        MonoTime monitored; /* its monitor gave all there was; 0 = ask in any case */
+        MonoTime rest_until; /* not asked before, while it does nothing */
+        QemuActivity then;  /* what it had done by then */
 } Domain;
 
 typedef struct Domains Domains;
@@ -35,6 +40,8 @@ typedef struct DomainsOps {
         void (*changed)(void *context, Domain *d);
         /* It will be freed when this returns. */
         void (*gone)(void *context, const Domain *d);
+        /* libvirt sent its definition: what devices it has may have changed. */
+        void (*defined)(void *context, const Domain *d);
         /* Whether libvirt's counters of its interfaces are wanted. */
         bool (*wants_net)(void *context, const Domain *d);
 } DomainsOps;

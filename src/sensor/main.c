@@ -5,6 +5,8 @@
 #include "sensor/sensor.h"
 
 #include <getopt.h>
+#include <grp.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <signal.h>
 #include <string.h>
@@ -12,6 +14,7 @@
 #ifndef PARALLAX_VERSION
 #define PARALLAX_VERSION "0.1.0"
 #endif
+#define DAEMON_GROUP "parallax"
 #define DEFAULT_CONFIG "/etc/parallax/parallax.yaml"
 
 enum { OPT_RUNTIME_DIR = 256, OPT_LOG_LEVEL, OPT_USER, OPT_NO_SECCOMP };
@@ -138,12 +141,27 @@ static int load(const Program *p, Settings **ret_settings) {
         return 0;
 }
 
+/* Root without its capabilities is nobody's friend: it may open sensor.sock as a member of the group whose parallaxd
+ * listens on it. */
+static void join_daemon_group(void) {
+        gid_t groups[NGROUPS_MAX];
+        const struct group *gr = getgrnam(DAEMON_GROUP);
+        int n = gr ? getgroups(NGROUPS_MAX - 1, groups) : -1;
+        if (n < 0)
+                return;
+        groups[n] = gr->gr_gid;
+        if (setgroups((size_t)n + 1, groups) < 0)
+                LOG(LOG_WARN, "sensor.group", LOG_S("group", DAEMON_GROUP), LOG_E("error", -errno));
+}
+
 static int confine(const Program *p) {
         SandboxReport report;
         SandboxPlan plan = { .user = p->user,
                              .keep = KEEP,
                              .n_keep = ARRAY_LEN(KEEP),
                              .role = p->no_seccomp ? SANDBOX_NO_FILTER : SANDBOX_SENSOR };
+        if (!p->user && geteuid() == 0)
+                join_daemon_group();
         int r = sandbox_enter(&plan, &report);
         if (r < 0) {
                 LOG(LOG_ERROR, "sensor.sandbox", LOG_S("step", report.step), LOG_E("error", r));

@@ -1,14 +1,25 @@
-/* One tick, four times a second: reconnect if need be, discover, look at what is due, let the libvirt lanes go on,
- * send. While parallaxd is away nothing is looked at. */
+/* One tick: reconnect if need be, discover, look at what is due, let the libvirt lanes go on, send. While parallaxd is
+ * away nothing is looked at.
+ *
+ * A wake-up with cold caches, here and then in parallaxd, costs more than a look. So the tick is a fifth of the
+ * shortest interval: what falls due in between is looked at in one go and sent in one packet. */
 #include "sensor/sensor_priv.h"
 
 #include "rt/log.h"
 
 #include <limits.h>
 
-#define TICK MILLISECONDS(250)
-#define TICK_FAST MILLISECONDS(100)
-#define DISCOVER_EVERY SECONDS(2)
+#define TICK_MIN MILLISECONDS(100)
+#define TICK_MAX SECONDS(2)
+/* While a connection is missing: it is retried with a tick. */
+#define TICK_AWAY MILLISECONDS(250)
+#define TICKS_AN_INTERVAL 5
+/* After something was told of: more often follows. */
+#define DISCOVER_DELAY MILLISECONDS(100)
+/* Where libvirt and its pid files tell of what begins and ends, a walk only finds what is not libvirt's. */
+#define DISCOVER_TOLD SECONDS(60)
+#define DISCOVER_UNTOLD SECONDS(2)
+#define DISCOVER_UNSETTLED SECONDS(1)
 #define ENGINES_EVERY SECONDS(1)
 #define SELF_EVERY SECONDS(10)
 #define POOLS_EVERY SECONDS(60)
@@ -17,10 +28,39 @@ static Duration interval_of(const Sensor *s, Tier tier, Lane lane) {
         return s->settings->interval[tier][lane];
 }
 
+/* A machine began or ended. The tick comes sooner for the first call only, lest a flood of them put it off. */
+static void discover_soon(Sensor *s) {
+        if (!s->discover_now)
+                loop_timer_again(s->tick, DISCOVER_DELAY, s->pace);
+        s->discover_now = true;
+}
+
 static void schedule(Sensor *s, EntityKey key, Lane lane, Duration interval) {
         int r = schedule_set(s->schedule, key, lane, interval, mono_now());
         if (r < 0)
                 LOG_LIMITED(LOG_ERROR, "sensor.schedule", "", LOG_E("error", r));
+}
+
+static Duration shorter(Duration a, Duration b) {
+        return b.ns > 0 && b.ns < a.ns ? b : a;
+}
+
+static bool all_connected(const Sensor *s) {
+        return peer_connected(s->peer) && (!s->virt || !virt_lane_hurries(s->virt));
+}
+
+/* `highest` is the most important tier that some domain has. */
+static Duration pace_of(const Sensor *s, Tier highest) {
+        Duration least = shorter(s->settings->host_interval, s->settings->container_interval);
+        for (Tier tier = 0; tier <= highest; tier++)
+                for (Lane lane = 0; lane < LANE_COUNT; lane++)
+                        least = shorter(least, interval_of(s, tier, lane));
+        Duration pace = { least.ns / TICKS_AN_INTERVAL };
+        if (pace.ns > TICK_MAX.ns)
+                pace = TICK_MAX;
+        if (!all_connected(s))
+                pace = shorter(pace, TICK_AWAY);
+        return pace.ns < TICK_MIN.ns ? TICK_MIN : pace;
 }
 
 /* One bulk call serves all domains, so the most important one sets its pace. */
@@ -32,18 +72,19 @@ static void schedule_states(Sensor *s) {
         if (domains_count(s->domains) == 0)
                 highest = s->settings->default_tier;
         schedule(s, s->host, LANE_LIBVIRT, s->virt ? interval_of(s, highest, LANE_LIBVIRT) : (Duration){ 0 });
-        bool fast = highest == TIER_DIAGNOSIS;
-        if (fast == s->fast)
+        Duration pace = pace_of(s, highest);
+        if (pace.ns == s->pace.ns)
                 return;
-        s->fast = fast;
-        loop_timer_again(s->tick, fast ? TICK_FAST : TICK, fast ? TICK_FAST : TICK);
+        s->pace = pace;
+        loop_timer_again(s->tick, pace, pace);
 }
 
-static void schedule_domain(Sensor *s, const Domain *d) {
+static void schedule_domain(Sensor *s, Domain *d) {
         Duration never = { 0 };
         schedule(s, d->key, LANE_KERNEL, d->kernel ? interval_of(s, d->tier, LANE_KERNEL) : never);
         bool ask = d->kernel && d->virt && s->virt;
         schedule(s, d->key, LANE_MONITOR, ask ? interval_of(s, d->tier, LANE_MONITOR) : never);
+        d->idle = s->settings->idle[d->tier];
 }
 
 static void schedule_all(Sensor *s) {
@@ -60,7 +101,7 @@ static void on_changed(void *context, Domain *d) {
         schedule_domain(s, d);
         /* libvirt is often first to say that a machine started. */
         if (d->virt && !d->kernel)
-                s->discover_at = (MonoTime){ 0 };
+                discover_soon(s);
 }
 
 static void on_gone(void *context, const Domain *d) {
@@ -71,7 +112,13 @@ static bool wants_net(void *context, const Domain *d) {
         return qemu_nics_unresolved_of(((Sensor *)context)->qemu, &d->key.id);
 }
 
-static const DomainsOps DOMAINS_OPS = { .changed = on_changed, .gone = on_gone, .wants_net = wants_net };
+static void on_defined(void *context, const Domain *d) {
+        qemu_nics_changed(((Sensor *)context)->qemu, &d->key.id);
+}
+
+static const DomainsOps DOMAINS_OPS = {
+        .changed = on_changed, .gone = on_gone, .defined = on_defined, .wants_net = wants_net
+};
 
 static void on_vanished(void *context, EntityKey key) {
         domains_vanished(((Sensor *)context)->domains, key);
@@ -95,6 +142,8 @@ static void make_all_due(Sensor *s, MonoTime now) {
                 for (size_t i = 0; i < domains_count(s->domains); i++)
                         schedule_defer(s->schedule, domains_at(s->domains, i)->key, lane, now);
         }
+        for (size_t i = 0; i < domains_count(s->domains); i++)
+                domains_at(s->domains, i)->monitored = (MonoTime){ 0 };
 }
 
 static void on_resync(void *context) {
@@ -106,7 +155,9 @@ static void on_resync(void *context) {
                 virt_lane_definitions_due(s->virt);
         MonoTime now = mono_now();
         make_all_due(s, now);
-        s->discover_at = s->engines_at = now;
+        qemu_all_wanted(s->qemu);
+        s->discover_now = true;
+        s->engines_at = now;
         s->self_at = mono_add(now, SECONDS(1));
 }
 
@@ -122,8 +173,10 @@ static void on_tier(void *context, EntityKey key, uint16_t tier) {
 
 static const PeerOps PEER_OPS = { .resync = on_resync, .tier = on_tier };
 
-static void discover(Sensor *s) {
+static void discover(Sensor *s, MonoTime now) {
         int64_t before = self_cpu_ns();
+        s->discover_now = false;
+        s->discovered = now;
         int r = qemu_discover(s->qemu, domains_kernel_sink(s->domains));
         if (r < 0)
                 LOG_LIMITED(LOG_WARN, "sensor.discover", "", LOG_E("error", r));
@@ -144,15 +197,13 @@ static void look_domain(Sensor *s, EntityKey key) {
         MonoTime now = mono_now();
         if (!d || !domains_alive(s->domains, d, now))
                 return;
-        int64_t before = self_cpu_ns();
-        int r = qemu_look(s->qemu, &key.id, wall_now(), now, domains_kernel_sink(s->domains));
-        char state = qemu_process_state(s->qemu, &key.id);
-        s->costs[SELF_DOMAIN].cpu_ns += self_cpu_ns() - before;
         s->costs[SELF_DOMAIN].looks++;
+        int r = qemu_look(s->qemu, &key.id, wall_now(), now, domains_kernel_sink(s->domains));
         if (r == -ESRCH || r == -ENOENT) {
-                s->discover_at = (MonoTime){ 0 };
+                discover_soon(s);
                 return;
         }
+        char state = qemu_state_seen(s->qemu, &key.id);
         if (s->virt)
                 virt_lane_process(s->virt, d, state, now);
         else
@@ -175,6 +226,34 @@ static void look(Sensor *s, const ScheduleItem *item, MonoTime now) {
                 look_domain(s, item->key);
 }
 
+static bool is_domain_look(const ScheduleItem *item) {
+        return item->lane == LANE_KERNEL && item->key.kind == ENTITY_DOMAIN;
+}
+
+/* To ask for the thread's CPU time costs as much as to read a small file: once a run of domains, not once each. */
+static void look_at_scheduled(Sensor *s, MonoTime now) {
+        ScheduleItem item;
+        bool domains = false;
+        int64_t begun = 0;
+        while (schedule_take(s->schedule, now, &item)) {
+                if (is_domain_look(&item) != domains) {
+                        int64_t cpu = self_cpu_ns();
+                        s->costs[SELF_DOMAIN].cpu_ns += domains ? cpu - begun : 0;
+                        begun = cpu;
+                        domains = !domains;
+                }
+                look(s, &item, now);
+        }
+        if (domains)
+                s->costs[SELF_DOMAIN].cpu_ns += self_cpu_ns() - begun;
+}
+
+static Duration discover_pace(const Sensor *s) {
+        if (qemu_unsettled(s->qemu))
+                return DISCOVER_UNSETTLED;
+        return qemu_watches(s->qemu) && s->virt && virt_lane_up(s->virt) ? DISCOVER_TOLD : DISCOVER_UNTOLD;
+}
+
 static bool due(MonoTime *at, MonoTime now, Duration every) {
         if (now.ns < at->ns)
                 return false;
@@ -183,14 +262,9 @@ static bool due(MonoTime *at, MonoTime now, Duration every) {
 }
 
 static void look_at_what_is_due(Sensor *s, MonoTime now) {
-        if (due(&s->discover_at, now, DISCOVER_EVERY)) {
-                discover(s);
-                schedule_states(s);
-        }
-        ScheduleItem item;
-        qemu_round_begin(s->qemu);
-        while (schedule_take(s->schedule, now, &item))
-                look(s, &item, now);
+        if (s->discover_now || mono_since(now, s->discovered).ns >= discover_pace(s).ns)
+                discover(s, now);
+        look_at_scheduled(s, now);
         if (due(&s->engines_at, now, ENGINES_EVERY))
                 sensor_engines_step(s, now);
         if (due(&s->self_at, now, SELF_EVERY))
@@ -206,6 +280,14 @@ static void on_tick(void *context) {
         if (s->virt)
                 virt_lane_tick(s->virt, now);
         peer_flush(s->peer);
+        schedule_states(s);
+}
+
+static void on_pid_files(void *context, int events) {
+        (void)events;
+        Sensor *s = context;
+        if (qemu_watch_take(s->qemu))
+                discover_soon(s);
 }
 
 static int open_virt(Sensor *s) {
@@ -224,6 +306,10 @@ static int open_virt(Sensor *s) {
 static int open_collectors(Sensor *s) {
         const char *root = s->settings->root;
         int r = qemu_new(root, s->host, s->settings->max_domains, &s->qemu);
+        if (r < 0)
+                return r;
+        if (qemu_watch_fd(s->qemu) >= 0)
+                r = loop_fd(s->loop, qemu_watch_fd(s->qemu), LOOP_READ, on_pid_files, s, &s->pid_files);
         if (r < 0)
                 return r;
         qemu_on_change(s->qemu, &(QemuChange){ .appeared = on_appeared, .vanished = on_vanished, .context = s });
@@ -251,8 +337,9 @@ static int setup(Sensor *s) {
                 r = open_collectors(s);
         if (r == 0)
                 r = open_virt(s);
+        s->pace = TICK_AWAY;
         if (r == 0)
-                r = loop_timer(s->loop, MILLISECONDS(0), TICK, on_tick, s, &s->tick);
+                r = loop_timer(s->loop, MILLISECONDS(0), s->pace, on_tick, s, &s->tick);
         if (r == 0)
                 schedule_all(s);
         return r;
@@ -284,6 +371,7 @@ Sensor *sensor_free(Sensor *s) {
         s->virt = virt_lane_free(s->virt);
         sensor_containers_close(s);
         s->hostproc = hostproc_free(s->hostproc);
+        s->pid_files = loop_fd_stop(s->pid_files);
         s->qemu = qemu_free(s->qemu);
         s->schedule = schedule_free(s->schedule);
         s->domains = domains_free(s->domains);

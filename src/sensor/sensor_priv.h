@@ -32,13 +32,15 @@ struct Sensor {
         Domains *domains;
         Schedule *schedule;
         LoopTimer *tick;
-        bool fast; /* ticks of 100 ms: something is in diagnosis */
+        Duration pace; /* of the tick */
         HostProc *hostproc;
         QemuCollector *qemu;
         Containers *containers; /* NULL = no cgroups, or all engines off */
         EngineWatch engines[ENGINE_FETCHERS];
         VirtLane *virt; /* NULL = switched off */
-        MonoTime discover_at, engines_at, self_at;
+        LoopFd *pid_files; /* libvirt's folder of them */
+        bool discover_now;
+        MonoTime discovered, engines_at, self_at;
         uint64_t container_changes;
         int64_t late_ns;
         SelfCost costs[SELF_COLLECTOR_COUNT];

@@ -10,7 +10,7 @@ static const EntityKey HOST = { .kind = ENTITY_HOST, .id = { { 9 } } };
 typedef struct Rig {
         Sink sink; /* first */
         Domains *t;
-        unsigned batches, entities, gone, groups_gone, blobs, changed, forgotten;
+        unsigned batches, entities, gone, groups_gone, blobs, changed, forgotten, defined;
         uint32_t pid;
         char name[64];
         bool net;
@@ -57,12 +57,17 @@ static void forgotten(void *context, const Domain *d) {
         ((Rig *)context)->forgotten++;
 }
 
+static void defined(void *context, const Domain *d) {
+        (void)d;
+        ((Rig *)context)->defined++;
+}
+
 static bool wants_net(void *context, const Domain *d) {
         (void)d;
         return ((Rig *)context)->net;
 }
 
-static const DomainsOps OPS = { changed, forgotten, wants_net };
+static const DomainsOps OPS = { changed, forgotten, defined, wants_net };
 
 static int setup(void **state) {
         Rig *rig = calloc(1, sizeof *rig);
@@ -192,6 +197,7 @@ static void a_worker_speaks_only_of_its_own(void **state) {
         sink_blob(virt, domain(2), BLOB_DOMAIN_XML, "x", 1);
         assert_int_equal(rig->batches, 0);
         assert_int_equal(rig->blobs, 0);
+        assert_int_equal(rig->defined, 0);
         rig->net = true;
         send(virt, domain(1), GROUP_DOM_NET);
         send(virt, domain(1), GROUP_DOM_BALLOON);
@@ -199,6 +205,7 @@ static void a_worker_speaks_only_of_its_own(void **state) {
         sink_blob(virt, domain(1), BLOB_DOMAIN_XML, "x", 1);
         assert_int_equal(rig->batches, 3);
         assert_int_equal(rig->blobs, 1);
+        assert_int_equal(rig->defined, 1);
 }
 
 static void there_is_a_limit(void **state) {

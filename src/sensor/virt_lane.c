@@ -9,6 +9,8 @@
 #define RETRY_MAX SECONDS(30)
 /* ovs-vsctl is run for each vhost-user interface: not more often than this. */
 #define INTERFACES_EVERY SECONDS(30)
+/* An ask comes this long after it is due, at most, when all goes well. */
+#define MONITOR_LATE SECONDS(5)
 /* A refused monitor ask comes back after this. */
 #define REFUSED_AGAIN SECONDS(1)
 
@@ -83,17 +85,42 @@ static Watch *watch_of(VirtLane *v, const EntityKey *key) {
         return d ? &d->watch : NULL;
 }
 
+static void ask_again(VirtLane *v, const EntityKey *key, MonoTime when) {
+        Domain *d = domains_find(v->s.domains, key);
+        if (d)
+                d->monitored = (MonoTime){ 0 };
+        schedule_defer(v->s.schedule, *key, LANE_MONITOR, when);
+}
+
+/* A part of the interval by the domain's UUID: those that were asked together at the start are not again. */
+static Duration part_of(Duration interval, const EntityKey *key) {
+        uint32_t part;
+        memcpy(&part, key->id.bytes, sizeof part);
+        return (Duration){ (int64_t)((double)interval.ns * part / UINT32_MAX) };
+}
+
+/* What the domain had done by its last look: what it did since then counts for the next time. */
+static void note_monitored(VirtLane *v, const EntityKey *key, MonoTime now) {
+        Domain *d = domains_find(v->s.domains, key);
+        if (!d || !qemu_activity(v->s.qemu, &key->id, &d->then))
+                return;
+        d->rest_until = mono_add(now, d->monitored.ns ? d->idle : part_of(d->idle, key));
+        d->monitored = now;
+}
+
 static void monitor_done(VirtLane *v, const WorkerAsk *ask, const DoneBody *done, MonoTime now) {
         Watch *w = watch_of(v, &ask->key);
         if (!w)
                 return;
         bool again = watch_answer(w, done, now);
         if (done->state == ASK_BUSY)
-                schedule_defer(v->s.schedule, ask->key, LANE_MONITOR, w->retry_at);
+                ask_again(v, &ask->key, w->retry_at);
         else if (done->state == ASK_DOWN)
-                schedule_defer(v->s.schedule, ask->key, LANE_MONITOR, mono_add(now, SECONDS(5)));
+                ask_again(v, &ask->key, mono_add(now, SECONDS(5)));
         else if (again || (done->state == ASK_OK && (ask->flags & ASK_CONTROL_ONLY)))
-                schedule_defer(v->s.schedule, ask->key, LANE_MONITOR, now);
+                ask_again(v, &ask->key, now);
+        else if (done->state == ASK_OK)
+                note_monitored(v, &ask->key, now);
 }
 
 static void told(VirtLane *v, WorkerRole role, const DoneBody *done, MonoTime now) {
@@ -130,7 +157,7 @@ static void on_lost(void *context, const WorkerAsk *ask, bool deadline) {
         bool blame = deadline && v->up;
         if (blame)
                 watch_lost(w, ask->asked, now);
-        schedule_defer(v->s.schedule, ask->key, LANE_MONITOR, blame ? w->retry_at : mono_add(now, REFUSED_AGAIN));
+        ask_again(v, &ask->key, blame ? w->retry_at : mono_add(now, REFUSED_AGAIN));
 }
 
 static const WorkerOps OPS = { .done = on_done, .lost = on_lost };
@@ -218,8 +245,20 @@ static bool enqueue(VirtLane *v, EntityKey key) {
         return true;
 }
 
+/* Whether the domain need not be asked yet, though its interval has passed: it does nothing. One with a job is not
+ * left alone, as its job's progress is. */
+static bool rests(const VirtLane *v, const Domain *d, MonoTime now) {
+        QemuActivity has;
+        if (!d->monitored.ns || now.ns >= d->rest_until.ns - MONITOR_LATE.ns || watch_control(&d->watch) != WATCH_OK ||
+            !qemu_activity(v->s.qemu, &d->key.id, &has))
+                return false;
+        return qemu_was_idle(&d->then, &has, mono_since(now, d->monitored));
+}
+
 void virt_lane_monitor_due(VirtLane *v, EntityKey key) {
         Domain *d = domains_find(v->s.domains, &key);
+        if (d && rests(v, d, mono_now()))
+                return;
         bool *queued = key.kind == ENTITY_HOST ? &v->host_queued : d ? &d->queued : NULL;
         if (queued && !*queued)
                 *queued = enqueue(v, key);
@@ -227,7 +266,7 @@ void virt_lane_monitor_due(VirtLane *v, EntityKey key) {
 
 void virt_lane_process(VirtLane *v, Domain *d, char state, MonoTime now) {
         if (watch_process(&d->watch, state, now))
-                schedule_defer(v->s.schedule, d->key, LANE_MONITOR, now);
+                ask_again(v, &d->key, now);
 }
 
 size_t virt_lane_outstanding(const VirtLane *v) {
@@ -314,6 +353,10 @@ void virt_lane_tick(VirtLane *v, MonoTime now) {
 
 bool virt_lane_up(const VirtLane *v) {
         return v->up;
+}
+
+bool virt_lane_hurries(const VirtLane *v) {
+        return !v->up && v->retry.ns < SECONDS(2).ns;
 }
 
 const WorkerPool *virt_lane_pool(const VirtLane *v) {

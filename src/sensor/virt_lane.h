@@ -39,6 +39,8 @@ void virt_lane_process(VirtLane *v, Domain *d, char state, MonoTime now);
 void virt_lane_tick(VirtLane *v, MonoTime now);
 
 bool virt_lane_up(const VirtLane *v);
+/* It is connecting, or lost its connection just now: what the next tick brings should not wait long. */
+bool virt_lane_hurries(const VirtLane *v);
 const WorkerPool *virt_lane_pool(const VirtLane *v);
 /* Domains with a call that did not return. */
 size_t virt_lane_outstanding(const VirtLane *v);

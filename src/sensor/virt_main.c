@@ -81,8 +81,11 @@ static bool connected(Server *s) {
         if (s->conn)
                 return true;
         s->conn = virConnectOpenReadOnly(s->uri);
-        if (!s->conn)
+        if (!s->conn) {
+                LOG_LIMITED(LOG_WARN, "virt.connect", s->uri, LOG_S("uri", s->uri),
+                            LOG_S("reason", virGetLastErrorMessage()));
                 return false;
+        }
         (void)virConnectSetKeepAlive(s->conn, KEEPALIVE_INTERVAL, KEEPALIVE_COUNT);
         (void)virConnectRegisterCloseCallback(s->conn, on_lost, s, NULL);
         if (!s->monitors)

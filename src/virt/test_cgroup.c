@@ -58,7 +58,8 @@ static void test_v2_answers_for_every_controller(void **state) {
         assert_int_equal(cgroup_of_pid(t, 700, &p), 0);
         for (CgroupController c = 0; c < CGROUP_CONTROLLER_COUNT; c++) {
                 assert_true(p.v2[c]);
-                assert_string_equal(p.dir[c], TEST_ROOTS "/cgroup-v2/sys/fs/cgroup/system.slice/docker-" DOCKER_ID ".scope");
+                assert_string_equal(p.dir[c],
+                                    TEST_ROOTS "/cgroup-v2/sys/fs/cgroup/system.slice/docker-" DOCKER_ID ".scope");
         }
 }
 
@@ -157,7 +158,8 @@ static void test_broken_tables_are_no_hierarchies(void **state) {
         CLEANUP(place_close) Place place;
         place_open(&place);
         CgroupTree *t = NULL;
-        write_file(&place, "proc/1/mountinfo", "\n30 25\n30 25 0:27 / /x rw - \n30 25 0:27 x y - cgroup2 a b\n31 1 0:1 / /y rw -");
+        write_file(&place, "proc/1/mountinfo",
+                   "\n30 25\n30 25 0:27 / /x rw - \n30 25 0:27 x y - cgroup2 a b\n31 1 0:1 / /y rw -");
         assert_int_equal(cgroup_tree_new(place.root, &t), -ENOENT);
         write_file(&place, "proc/1/mountinfo", "30 25 0:27 / /x rw - cgroup2 a b");
         assert_int_equal(cgroup_tree_new(place.root, &t), 0);
@@ -193,9 +195,16 @@ static void test_machines_of_libvirt(void **state) {
         expect_machine("qemu-7-db.libvirt-qemu", "qemu", 7, "db");
         expect_machine("old.libvirt-qemu", "qemu", 0, "old");
         expect_machine("qemu-1-a.libvirt-b.libvirt-qemu", "qemu", 1, "a.libvirt-b");
-        static const char *const OTHERS[] = { "", "machine-.scope", "machine-qemu.scope", "machine-qemu\\x2d\\x2dx.scope",
-                                              "machine-qemu\\x2d3\\x2d.scope", ".libvirt-qemu", "x.libvirt-",
-                                              "machine.slice", "docker-1.scope", "machine-qemu\\x2d99999999999\\x2dx.scope" };
+        static const char *const OTHERS[] = { "",
+                                              "machine-.scope",
+                                              "machine-qemu.scope",
+                                              "machine-qemu\\x2d\\x2dx.scope",
+                                              "machine-qemu\\x2d3\\x2d.scope",
+                                              ".libvirt-qemu",
+                                              "x.libvirt-",
+                                              "machine.slice",
+                                              "docker-1.scope",
+                                              "machine-qemu\\x2d99999999999\\x2dx.scope" };
         for (size_t i = 0; i < ARRAY_LEN(OTHERS); i++) {
                 CgroupMachine m;
                 assert_false(cgroup_machine(OTHERS[i], strlen(OTHERS[i]), &m));

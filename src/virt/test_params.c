@@ -39,7 +39,8 @@ static void begin(BatchBuilder *b, GroupId group) {
 static void what_is_not_given_is_absent(void **state) {
         (void)state;
         CLEANUP(batch_deinit) BatchBuilder b = { 0 };
-        virTypedParameter p[] = { ull("balloon.current", 1024), ull("balloon.maximum", 2048), ull("balloon.novelty", 7) };
+        virTypedParameter p[] = { ull("balloon.current", 1024), ull("balloon.maximum", 2048),
+                                  ull("balloon.novelty", 7) };
         begin(&b, GROUP_DOM_BALLOON);
         assert_int_equal(params_balloon(p, ARRAY_LEN(p), &b), 2);
         assert_true(value(&b, 0, M_DOM_BALLOON_ACTUAL) == 1024);
@@ -67,9 +68,14 @@ static void a_disk_is_a_row(void **state) {
 static void values_of_another_disk_are_nobodys(void **state) {
         (void)state;
         CLEANUP(batch_deinit) BatchBuilder b = { 0 };
-        virTypedParameter p[] = { ull("block.0.rd.bytes", 1),  text("block.0.name", "vda"), ull("block.1.rd.bytes", 2),
-                                  ull("block.x.rd.bytes", 3),  ull("block.99999999999999999999.rd.bytes", 4),
-                                  ull("block.", 5),            ull("block. 0.rd.bytes", 6), text("block.0.wr.bytes", "7") };
+        virTypedParameter p[] = { ull("block.0.rd.bytes", 1),
+                                  text("block.0.name", "vda"),
+                                  ull("block.1.rd.bytes", 2),
+                                  ull("block.x.rd.bytes", 3),
+                                  ull("block.99999999999999999999.rd.bytes", 4),
+                                  ull("block.", 5),
+                                  ull("block. 0.rd.bytes", 6),
+                                  text("block.0.wr.bytes", "7") };
         begin(&b, GROUP_DOM_BLOCK);
         assert_int_equal(params_block(p, ARRAY_LEN(p), &b), 0);
         assert_int_equal(b.n_rows, 1);

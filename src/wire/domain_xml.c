@@ -267,7 +267,8 @@ static void take_text(Parser *p, const char *element) {
                 return;
         for (size_t i = 0; i < ARRAY_LEN(TEXT_RULES); i++)
                 if (strcmp(path, TEXT_RULES[i].path) == 0)
-                        set_field(p, TEXT_RULES[i].scope, TEXT_RULES[i].field, p->text.data ? p->text.data : "", p->text.len);
+                        set_field(p, TEXT_RULES[i].scope, TEXT_RULES[i].field, p->text.data ? p->text.data : "",
+                                  p->text.len);
         if (strcmp(path, "/domain/uuid") == 0)
                 set_uuid(p);
         else if (strcmp(path, "/domain/vcpu") == 0)

@@ -14,19 +14,21 @@ static int parse(const char *xml, DomainDoc **ret) {
 static void test_whole(void **state) {
         (void)state;
         CLEANUP(domain_doc_freep) DomainDoc *d = NULL;
-        assert_int_equal(parse(
-                "<?xml version='1.0'?><domain type='kvm'><name>a &amp; &lt;b&gt;</name><uuid>0123456789abcdef0123456789abcdef</uuid>"
-                "<title>T</title><memory unit='MiB'>8</memory><currentMemory>4096</currentMemory><vcpu current='1'>2</vcpu>"
-                "<os><type arch='x86_64' machine='pc'>hvm</type></os><metadata>"
-                "<nova:instance xmlns:nova='http://openstack.org/xmlns/libvirt/nova/1.0'><nova:name>n</nova:name>"
-                "<nova:owner><nova:user uuid='uu'>u</nova:user></nova:owner></nova:instance>"
-                "<x:a xmlns:x='urn:a#b'><x:tier>gold</x:tier></x:a></metadata><devices>"
-                "<disk type='network' device='disk'><source protocol='rbd' name='pool/img'><host name='h'/></source>"
-                "<target dev='vda' bus='virtio'/><backingStore><source file='/other'/></backingStore>"
-                "<iotune><size_iops_sec>7</size_iops_sec></iotune></disk>"
-                "<disk type='block'><source dev='/dev/x'/><target dev='vdb'/></disk>"
-                "<interface type='bridge'><source bridge='b'/><virtualport><parameters interfaceid='i'/></virtualport><target dev='t'/></interface>"
-                "</devices></domain>", &d), 0);
+        assert_int_equal(
+                parse("<?xml version='1.0'?><domain type='kvm'><name>a &amp; &lt;b&gt;</name><uuid>0123456789abcdef0123456789abcdef</uuid>"
+                      "<title>T</title><memory unit='MiB'>8</memory><currentMemory>4096</currentMemory><vcpu current='1'>2</vcpu>"
+                      "<os><type arch='x86_64' machine='pc'>hvm</type></os><metadata>"
+                      "<nova:instance xmlns:nova='http://openstack.org/xmlns/libvirt/nova/1.0'><nova:name>n</nova:name>"
+                      "<nova:owner><nova:user uuid='uu'>u</nova:user></nova:owner></nova:instance>"
+                      "<x:a xmlns:x='urn:a#b'><x:tier>gold</x:tier></x:a></metadata><devices>"
+                      "<disk type='network' device='disk'><source protocol='rbd' name='pool/img'><host name='h'/></source>"
+                      "<target dev='vda' bus='virtio'/><backingStore><source file='/other'/></backingStore>"
+                      "<iotune><size_iops_sec>7</size_iops_sec></iotune></disk>"
+                      "<disk type='block'><source dev='/dev/x'/><target dev='vdb'/></disk>"
+                      "<interface type='bridge'><source bridge='b'/><virtualport><parameters interfaceid='i'/></virtualport><target dev='t'/></interface>"
+                      "</devices></domain>",
+                      &d),
+                0);
         assert_string_equal(d->name, "a & <b>");
         assert_true(d->has_uuid && d->uuid.bytes[1] == 0x23);
         assert_int_equal(d->memory_bytes, 8 << 20);
@@ -53,7 +55,10 @@ static void test_whole(void **state) {
 static void test_foreign_nova(void **state) {
         (void)state;
         CLEANUP(domain_doc_freep) DomainDoc *d = NULL;
-        assert_int_equal(parse("<domain><metadata><nova:instance xmlns:nova='urn:evil'><nova:name>root</nova:name></nova:instance></metadata></domain>", &d), 0);
+        assert_int_equal(
+                parse("<domain><metadata><nova:instance xmlns:nova='urn:evil'><nova:name>root</nova:name></nova:instance></metadata></domain>",
+                      &d),
+                0);
         assert_false(d->has_nova);
         assert_string_equal(d->nova_name, "");
 }
@@ -61,14 +66,21 @@ static void test_foreign_nova(void **state) {
 static void test_first_wins(void **state) {
         (void)state;
         CLEANUP(domain_doc_freep) DomainDoc *d = NULL;
-        assert_int_equal(parse("<domain><name>one</name><metadata><name>two</name></metadata><name>three</name></domain>", &d), 0);
+        assert_int_equal(
+                parse("<domain><name>one</name><metadata><name>two</name></metadata><name>three</name></domain>", &d),
+                0);
         assert_string_equal(d->name, "one");
 }
 
 static void test_refused(void **state) {
         (void)state;
         static const char *const BAD[] = {
-                "", "x", "<domain>", "<other/>", "<domain><name>\xff</name></domain>", "<domain>&unknown;</domain>",
+                "",
+                "x",
+                "<domain>",
+                "<other/>",
+                "<domain><name>\xff</name></domain>",
+                "<domain>&unknown;</domain>",
                 "<!DOCTYPE domain [<!ENTITY a 'x'>]><domain><name>&a;</name></domain>",
                 "<!DOCTYPE domain SYSTEM 'file:///etc/passwd'><domain/>",
                 "<!DOCTYPE d [<!ENTITY a 'aaaaaaaaaa'><!ENTITY b '&a;&a;&a;&a;'><!ENTITY c '&b;&b;&b;&b;'>]><domain>&c;</domain>",
@@ -126,8 +138,9 @@ static void test_metadata_is_cut(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_whole),       cmocka_unit_test(test_foreign_nova), cmocka_unit_test(test_first_wins),
-                cmocka_unit_test(test_refused),     cmocka_unit_test(test_limits),       cmocka_unit_test(test_metadata_is_cut),
+                cmocka_unit_test(test_whole),      cmocka_unit_test(test_foreign_nova),
+                cmocka_unit_test(test_first_wins), cmocka_unit_test(test_refused),
+                cmocka_unit_test(test_limits),     cmocka_unit_test(test_metadata_is_cut),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,10 +15,11 @@
 #define DOCKER_ID "4f1c2d3e4f1c2d3e4f1c2d3e4f1c2d3e4f1c2d3e4f1c2d3e4f1c2d3e4f1c2d3e"
 #define PODMAN_ID "ab12cd34ab12cd34ab12cd34ab12cd34ab12cd34ab12cd34ab12cd34ab12cd34"
 
-static const char LIST[] = "[{\"Id\":\"aa11\",\"Names\":[\"/web\",\"/db/web\"],\"Image\":\"nginx:1\",\"ImageID\":\"sha256:1\","
-                           "\"Created\":1699179630,\"State\":\"running\",\"Status\":\"Up 5 minutes\",\"Ports\":[{\"x\":[1,2]}],"
-                           "\"Labels\":{\"team\":\"shop\",\"n\":3,\"quote\":\"a]b,c}\\\"d\"}},\n"
-                           " {\"Id\":\"bb22\",\"Names\":null,\"Image\":\"\",\"ImageID\":\"sha256:2\",\"Created\":-5,\"Labels\":null}]";
+static const char LIST[] =
+        "[{\"Id\":\"aa11\",\"Names\":[\"/web\",\"/db/web\"],\"Image\":\"nginx:1\",\"ImageID\":\"sha256:1\","
+        "\"Created\":1699179630,\"State\":\"running\",\"Status\":\"Up 5 minutes\",\"Ports\":[{\"x\":[1,2]}],"
+        "\"Labels\":{\"team\":\"shop\",\"n\":3,\"quote\":\"a]b,c}\\\"d\"}},\n"
+        " {\"Id\":\"bb22\",\"Names\":null,\"Image\":\"\",\"ImageID\":\"sha256:2\",\"Created\":-5,\"Labels\":null}]";
 
 static void test_a_list_of_docker(void **state) {
         (void)state;
@@ -71,7 +72,8 @@ static void test_bad_answers_are_errors(void **state) {
         assert_int_equal(answer("SSH-2.0-x\r\n", "", &l), -EBADMSG);
         assert_int_equal(answer("HTTP/1.0 200 OK\r\n", "", &l), -EBADMSG);
         assert_int_equal(answer("HTTP/1.0 200 OK\r\n\r\n", "", &l), -EBADMSG);
-        assert_int_equal(answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "ffffffff\r\n[", &l), -EBADMSG);
+        assert_int_equal(answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "ffffffff\r\n[", &l),
+                         -EBADMSG);
         assert_int_equal(answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "2\r\n[]", &l), -EBADMSG);
         assert_int_equal(engine_parse_answer("", 0, &l), -EBADMSG);
         static const char *const LISTS[] = { "{}", "[", "[{", "[{}", "[{},", "[\"\\", "[}", "[{}{}", "x" };
@@ -92,7 +94,8 @@ static void test_no_containers(void **state) {
 
 static void test_one_bad_container_costs_only_itself(void **state) {
         (void)state;
-        static const char TEXT[] = "[{\"Id\":\"a\\u0000b\"},1,{\"Id\":\"\"},{\"Id\":\"\xff\"},{\"Id\":7},{bad},{},{\"Id\":\"ok\"}]";
+        static const char TEXT[] =
+                "[{\"Id\":\"a\\u0000b\"},1,{\"Id\":\"\"},{\"Id\":\"\xff\"},{\"Id\":7},{bad},{},{\"Id\":\"ok\"}]";
         CLEANUP(engine_list_deinit) EngineList l = ENGINE_LIST_NULL;
         assert_int_equal(engine_parse_list(TEXT, sizeof TEXT - 1, &l), 0);
         assert_int_equal(l.n, 2);

@@ -22,7 +22,8 @@ static void test_text(void **state) {
         CLEANUP(buf_deinit) Buf b = BUF_NULL;
         Expo e = { .out = &b };
         write_some(&e);
-        assert_string_equal(buf_cstr(&b),
+        assert_string_equal(
+                buf_cstr(&b),
                 "# HELP x_bytes_total say \"x\"\\\\\\n\n# TYPE x_bytes_total counter\nx_bytes_total{a=\"b\",a=\"b\"} 1.5\n"
                 "# HELP odd no total\n# TYPE odd counter\nodd 1e+300\n"
                 "# HELP y_limit_bytes h\n# TYPE y_limit_bytes gauge\ny_limit_bytes -2\n");
@@ -34,7 +35,8 @@ static void test_openmetrics(void **state) {
         CLEANUP(buf_deinit) Buf b = BUF_NULL;
         Expo e = { .out = &b, .openmetrics = true };
         write_some(&e);
-        assert_string_equal(buf_cstr(&b),
+        assert_string_equal(
+                buf_cstr(&b),
                 "# HELP x_bytes say \\\"x\\\"\\\\\\n\n# TYPE x_bytes counter\n# UNIT x_bytes bytes\nx_bytes_total{a=\"b\",a=\"b\"} 1.5\n"
                 "# HELP odd no total\n# TYPE odd unknown\nodd 1e+300\n"
                 "# HELP y_limit_bytes h\n# TYPE y_limit_bytes gauge\ny_limit_bytes -2\n# EOF\n");
@@ -59,6 +61,7 @@ static void test_accept(void **state) {
 }
 
 int main(void) {
-        const struct CMUnitTest tests[] = { cmocka_unit_test(test_text), cmocka_unit_test(test_openmetrics), cmocka_unit_test(test_accept) };
+        const struct CMUnitTest tests[] = { cmocka_unit_test(test_text), cmocka_unit_test(test_openmetrics),
+                                            cmocka_unit_test(test_accept) };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

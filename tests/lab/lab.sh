@@ -3,6 +3,7 @@
 #   lab.sh up [STATE]      starts what is missing, remembers what it started in STATE
 #   lab.sh down [STATE]    takes down exactly that
 #   lab.sh accel [STATE]   prints kvm or qemu: what a guest of the lab can run on
+# LAB_GUESTS names the guests wanted, of idle, busy, io and leak ("": none).
 # STATE defaults to build/lab/state. A run whose predecessor was killed finds its leavings there.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -11,7 +12,7 @@ verb=${1:-}
 state=${2:-$top/build/lab/state}
 lab=$top/build/lab
 uri=qemu:///system
-guests="idle busy io leak"
+guests=${LAB_GUESTS-idle busy io leak}
 bridge=plxlab0
 virsh="virsh -q -c $uri"
 
@@ -35,6 +36,15 @@ libvirt_up() {
         for _ in $(seq 100); do timeout 5 $virsh version >/dev/null 2>&1 && return; sleep 0.1; done
         note "libvirtd does not answer on $uri"
         exit 1
+}
+
+# Where no udev gave /dev/kvm its group, libvirt finds KVM when it asks QEMU as root and not when it starts a guest
+# as libvirt-qemu, and asks QEMU anew for each guest: half a minute each.
+kvm_in_order() {
+        [ -c /dev/kvm ] || return 0
+        su -s /bin/sh -c 'test -r /dev/kvm -a -w /dev/kvm' libvirt-qemu 2>/dev/null && return 0
+        echo "device /dev/kvm $(stat -c '%u:%g %a' /dev/kvm)" >>"$state"
+        chown root:kvm /dev/kvm && chmod 660 /dev/kvm || note "/dev/kvm cannot be given to the group kvm: guests start slowly"
 }
 
 # KVM counts only if a guest boots on it: some machines have a /dev/kvm on which Linux does not.
@@ -160,6 +170,7 @@ up() {
         [ ! -s "$state" ] || down # leavings of a run that was killed
         : >"$state"
         "$here/guest.sh" "$lab"
+        kvm_in_order
         libvirt_up
         bridge_up
         guests_up
@@ -178,6 +189,10 @@ down() {
                 container) docker rm -f "$what" >/dev/null 2>&1 || true ;;
                 image) docker rmi "$what" >/dev/null 2>&1 || true ;;
                 bridge) ip link del "$what" 2>/dev/null || true ;;
+                device)
+                        chown "${rest% *}" "$what" 2>/dev/null || true
+                        chmod "${rest#* }" "$what" 2>/dev/null || true
+                        ;;
                 process)
                         # shellcheck disable=SC2086
                         set -- $rest

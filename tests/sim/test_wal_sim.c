@@ -86,7 +86,6 @@ static int append(World *w) {
 static int see_record(void *context, uint64_t lsn, uint8_t type, const uint8_t *bytes, size_t n) {
         World *w = context;
         uint8_t wanted[PAYLOAD_MAX];
-        if (getenv("DBG") && !(lsn > w->seen && lsn <= w->appended)) fprintf(stderr, "%s\nlsn %lu seen %lu appended %lu first %u least %lu\n", vfs_sim_log(w->sim), lsn, w->seen, w->appended, w->first, w->least);
         CHECK(w, lsn > w->seen && lsn <= w->appended);
         uint32_t id = w->truth[lsn];
         CHECK(w, id != 0);
@@ -106,16 +105,11 @@ static int replay(World *w, Vfs *vfs) {
 /* All from `least` to `last` are there. */
 static void check_present(World *w, uint64_t last) {
         for (uint64_t lsn = w->least; lsn <= last; lsn++)
-                if (w->truth[lsn] && !w->present[lsn] && getenv("DBG"))
-                        fprintf(stderr, "%s\nfirst %u report last %lu torn %lu\n", vfs_sim_log(w->sim), w->first, w->report.last_lsn, w->report.torn_bytes), fflush(stderr);
-        for (uint64_t lsn = w->least; lsn <= last; lsn++)
                 if (w->truth[lsn] && !w->present[lsn])
                         FAIL(w, "record %" PRIu64 " of %" PRIu64 " is lost", lsn, last);
 }
 
 static void check_no_damage(World *w) {
-        if (w->report.damaged && getenv("DBG"))
-                fprintf(stderr, "%s\nreport last %lu torn %lu\n", vfs_sim_log(w->sim), w->report.last_lsn, w->report.torn_bytes);
         if (w->report.damaged)
                 FAIL(w, "a crash was taken for damage: %s", w->report.damage);
 }
@@ -289,7 +283,6 @@ static void random_lives(void **state) {
         uint64_t first = number_from("PARALLAX_SIM_FIRST", 0), n = number_from("PARALLAX_SIM_SEEDS", 1500);
         for (uint64_t seed = first; seed < first + n; seed++) {
                 begin_world(&w, seed);
-                if (getenv("DBG")) vfs_sim_record(w.sim, true);
                 open_log(&w);
                 for (int i = 0; i < 120; i++)
                         step(&w);
@@ -376,7 +369,6 @@ static void check_after_cut(World *w) {
 static void run_with_fault(World *w, uint64_t n, bool for_ever, int error) {
         begin_world(w, n);
         open_log(w);
-        if (getenv("DBG")) vfs_sim_record(w->sim, true);
         vfs_sim_fail(w->sim, SIM_ALL, n, for_ever, error);
         bool good = script(w);
         CHECK(w, for_ever || good);

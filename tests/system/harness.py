@@ -2,6 +2,7 @@
 virsh, and the reporting of results as TAP lines ("ok title" / "not ok title"), which tests/run.sh counts.
 
 Nothing here is a stand-in: domains, libvirtd, containers and Prometheus are real."""
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -52,7 +53,9 @@ def finish():
 
 
 def virsh(*args, check=True, timeout=30):
-    done = subprocess.run(["virsh", "-q", "-c", "qemu:///system", *args], capture_output=True, text=True, timeout=timeout)
+    done = subprocess.run(
+        ["virsh", "-q", "-c", "qemu:///system", *args], capture_output=True, text=True, timeout=timeout
+    )
     if check and done.returncode != 0:
         raise RuntimeError(f"virsh {' '.join(args)}: {done.stderr}")
     return done.stdout
@@ -84,7 +87,7 @@ def fetch(url, accept=None, timeout=10, encoding=None):
         return answer.read(), answer.headers
 
 
-SAMPLE = re.compile(r'^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)(?: \S+)?$')
+SAMPLE = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)(?: \S+)?$")
 LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)",?')
 
 
@@ -124,7 +127,7 @@ def wait_for(condition, timeout, what):
 class Parallax:
     """parallaxd and parallax-sensor on a free port; ended by close()."""
 
-    def __init__(self, config="", intervals=("1s", "1s", "2s"), sensor=True):
+    def __init__(self, config="", intervals=("1s", "1s", "2s"), idle=None, sensor=True):
         self.dir = tempfile.mkdtemp(prefix="parallax-test-")
         self.run = os.path.join(self.dir, "run")
         os.mkdir(self.run)
@@ -143,6 +146,7 @@ tiers:
     kernel: {kernel}
     libvirt: {libvirt}
     monitor: {monitor}
+    idle: {idle or monitor}
 host:
   interval: {kernel}
 containers:
@@ -151,13 +155,17 @@ containers:
         with open(self.config, "w") as f:
             f.write(self.base + config)
         self.daemon = self._start("parallaxd")
-        wait_for(lambda: os.path.exists(os.path.join(self.run, "api.sock")) or self.daemon.poll() is not None, 10, "api.sock")
+        wait_for(
+            lambda: os.path.exists(os.path.join(self.run, "api.sock")) or self.daemon.poll() is not None, 10, "api.sock"
+        )
         self.sensor = self._start("parallax-sensor") if sensor else None
         wait_for(self.ready, 10, f"parallaxd ready; log: {self.log('parallaxd')}")
 
     def _start(self, program):
         log = open(os.path.join(self.dir, program + ".log"), "ab")
-        return subprocess.Popen([os.path.join(BUILD, program), "--config", self.config], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        return subprocess.Popen(
+            [os.path.join(BUILD, program), "--config", self.config], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
 
     def log(self, program):
         with open(os.path.join(self.dir, program + ".log"), errors="replace") as f:
@@ -171,7 +179,12 @@ containers:
         return parse(fetch(self.url + path, **kw)[0].decode())
 
     def cli(self, *args, check=True, timeout=20):
-        done = subprocess.run([os.path.join(BUILD, "parallax"), "--runtime-dir", self.run, *args], capture_output=True, timeout=timeout, env={**os.environ, "LANG": "C.UTF-8"})
+        done = subprocess.run(
+            [os.path.join(BUILD, "parallax"), "--runtime-dir", self.run, *args],
+            capture_output=True,
+            timeout=timeout,
+            env={**os.environ, "LANG": "C.UTF-8"},
+        )
         if check:
             assert done.returncode == 0, f"parallax {' '.join(args)}: {done.returncode}: {done.stderr.decode()}"
         return done
@@ -230,14 +243,17 @@ def qemu_pid(domain):
         return int(f.read())
 
 
-BOOT_SECTOR = b"\xfa\xf4\xeb\xfd" + b"\0" * 506 + b"\x55\xaa"  # cli; hlt; jmp to hlt: not even a timer wakes it
+# cli; mov al, 0x30; out 0x43, al; hlt; jmp to hlt: the timer chip that the BIOS left ticking is stopped, so that neither
+# the guest nor its QEMU wakes.
+BOOT_SECTOR = (b"\xfa\xb0\x30\xe6\x43\xf4\xeb\xfd").ljust(510, b"\0") + b"\x55\xaa"
 
 
 def tiny_image():
     path = os.path.join(TOP, "build/lab/boot.img")
-    if not os.path.exists(path):
+    image = BOOT_SECTOR + b"\0" * (1 << 20)
+    if not os.path.exists(path) or os.path.getsize(path) != len(image) or open(path, "rb").read() != image:
         with open(path, "wb") as f:
-            f.write(BOOT_SECTOR + b"\0" * (1 << 20))
+            f.write(image)
         os.chmod(path, 0o644)
     return path
 
@@ -255,7 +271,11 @@ def xml_text(text):
 
 def tiny_xml(name, uuid=None, nic=False, metadata="", title=""):
     uuid_line = f"<uuid>{uuid}</uuid>" if uuid else ""
-    nic_line = "<interface type='bridge'><source bridge='plxlab0'/><model type='virtio'/><rom enabled='no'/></interface>" if nic else ""
+    nic_line = (
+        "<interface type='bridge'><source bridge='plxlab0'/><model type='virtio'/><rom enabled='no'/></interface>"
+        if nic
+        else ""
+    )
     title_line = f"<title>{xml_text(title)}</title>" if title else ""
     return f"""<domain type='{tiny_kind()}'><name>{xml_text(name)}</name>{uuid_line}{title_line}
 <metadata>{metadata}</metadata><memory unit='MiB'>8</memory><vcpu>1</vcpu>
@@ -278,12 +298,19 @@ def create(xml):
 
 @contextlib.contextmanager
 def tiny_domains(names, **kw):
+    """Domains that halt, a few at a time: libvirtd waits more than it works while one starts."""
     made = []
-    try:
-        for name in names:
-            create(tiny_xml(name, **kw))
-            made.append(name)
-        yield made
-    finally:
-        for name in made:
-            virsh("destroy", name, check=False)
+
+    def start(name):
+        create(tiny_xml(name, **kw))
+        made.append(name)
+
+    tiny_image()
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        try:
+            for _ in pool.map(start, names):
+                pass
+            yield names
+        finally:
+            for _ in pool.map(lambda name: virsh("destroy", name, check=False), list(made)):
+                pass

@@ -17,20 +17,34 @@ with Parallax() as p:
             create(tiny_xml("plx-churn", uuid=identity))
             try:
                 if number % 5 == 0:
-                    wait_for(lambda: value(p.scrape(), "parallax_domain_age_seconds", uuid=identity, lane="kernel") is not None, 10, identity)
+                    wait_for(
+                        lambda: value(p.scrape(), "parallax_domain_age_seconds", uuid=identity, lane="kernel")
+                        is not None,
+                        10,
+                        identity,
+                    )
                 else:
                     time.sleep(0.05 * (number % 8))
                 series = p.scrape()
-                seen = {dict(labels).get("uuid") for (n, labels) in series if n.startswith("parallax_domain_") and dict(labels).get("domain") == "plx-churn"}
+                seen = {
+                    dict(labels).get("uuid")
+                    for (n, labels) in series
+                    if n.startswith("parallax_domain_") and dict(labels).get("domain") == "plx-churn"
+                }
                 assert seen <= {identity}, f"round {number}: {seen}, now {identity}"
             finally:
                 virsh("destroy", "plx-churn", check=False)
             if number % 5 == 0:
-                wait_for(lambda: value(p.scrape(), "libvirt_domain_info_vstate", domain="plx-churn") is None, 3, "series of the dead gone")
+                wait_for(
+                    lambda: value(p.scrape(), "libvirt_domain_info_vstate", domain="plx-churn") is None,
+                    3,
+                    "series of the dead gone",
+                )
             assert p.daemon.poll() is None and p.sensor.poll() is None, "a program died"
             if number == ROUNDS // 3:
                 memory = rss_kib(p.daemon.pid) + rss_kib(p.sensor.pid)
         grown = rss_kib(p.daemon.pid) + rss_kib(p.sensor.pid) - memory
         assert grown < 512, f"resident memory grew by {grown} KiB"
+
 
 finish()

@@ -5,8 +5,20 @@ import subprocess
 from harness import *
 
 with Parallax() as p:
-    wait_for(lambda: any(n == "libvirt_domain_block_stats_read_bytes_total" for n, _ in p.scrape()), 30, "block statistics")
-    wait_for(lambda: all(m["cpu_percent"] is not None and m["memory"]["limit_bytes"] is not None and (m["memory"]["guest_used_bytes"] is not None or not m["name"].startswith("lab-")) for m in p.machines()["machines"] if m["kind"] == "vm" and m["state"] == "running"), 40, "two looks at every VM")
+    wait_for(
+        lambda: any(n == "libvirt_domain_block_stats_read_bytes_total" for n, _ in p.scrape()), 30, "block statistics"
+    )
+    wait_for(
+        lambda: all(
+            m["cpu_percent"] is not None
+            and m["memory"]["limit_bytes"] is not None
+            and (m["memory"]["guest_used_bytes"] is not None or not m["name"].startswith("lab-"))
+            for m in p.machines()["machines"]
+            if m["kind"] == "vm" and m["state"] == "running"
+        ),
+        40,
+        "two looks at every VM",
+    )
 
     @test("parallax ls: a row for each guest of the lab and each container")
     def _():
@@ -17,7 +29,9 @@ with Parallax() as p:
         rows = rows["machines"] if isinstance(rows, dict) else rows
         busy = next(r for r in rows if r["name"] == "lab-busy")
         assert busy["vcpus"] == 1 and busy["state"] == "running" and 0 < busy["cpu_percent"] <= 130, busy
-        assert busy["memory"]["guest_used_bytes"] < busy["memory"]["limit_bytes"] <= busy["memory"]["host_rss_bytes"] * 2, busy
+        assert (
+            busy["memory"]["guest_used_bytes"] < busy["memory"]["limit_bytes"] <= busy["memory"]["host_rss_bytes"] * 2
+        ), busy
 
     @test("parallax show: everything about one, by name and by UUID; an unknown one is an error")
     def _():
@@ -37,7 +51,9 @@ with Parallax() as p:
 
     @test("parallax ls --watch: shows itself again and ends on SIGINT")
     def _():
-        process = subprocess.Popen([BUILD + "/parallax", "--runtime-dir", p.run, "ls", "--watch"], stdout=subprocess.PIPE)
+        process = subprocess.Popen(
+            [BUILD + "/parallax", "--runtime-dir", p.run, "ls", "--watch"], stdout=subprocess.PIPE
+        )
         time.sleep(3)
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=5)
@@ -52,7 +68,13 @@ with Parallax() as p:
             assert subprocess.run([f"{BUILD}/{program}", "--no-such-option"], capture_output=True).returncode == 2
         for shell in ("bash", "zsh", "fish"):
             assert b"parallax" in p.cli("completion", shell).stdout
-        chinese = subprocess.run([BUILD + "/parallax", "--help"], capture_output=True, text=True, env={**os.environ, "LANG": "zh_CN.UTF-8", "LC_ALL": ""})
+        chinese = subprocess.run(
+            [BUILD + "/parallax", "--help"],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "LANG": "zh_CN.UTF-8", "LC_ALL": ""},
+        )
         assert re.search("[\u4e00-\u9fff]", chinese.stdout), chinese.stdout
+
 
 finish()

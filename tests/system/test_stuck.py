@@ -10,10 +10,17 @@ NAMES = [f"plx-stuck-{n}" for n in range(5)]
 KERNEL, LIBVIRT, MONITOR = 1.0, 1.0, 2.0
 
 with tiny_domains(NAMES), Parallax(intervals=("1s", "1s", "2s")) as p:
-    def ages(series):
-        return {(dict(labels)["domain"], dict(labels)["lane"]): v for (n, labels), v in series.items() if n == "parallax_domain_age_seconds"}
 
-    wait_for(lambda: all((name, "monitor") in ages(p.scrape()) for name in NAMES), 30, "every domain looked at by every lane")
+    def ages(series):
+        return {
+            (dict(labels)["domain"], dict(labels)["lane"]): v
+            for (n, labels), v in series.items()
+            if n == "parallax_domain_age_seconds"
+        }
+
+    wait_for(
+        lambda: all((name, "monitor") in ages(p.scrape()) for name in NAMES), 30, "every domain looked at by every lane"
+    )
     limits = {"kernel": 2 * KERNEL, "libvirt": 2 * LIBVIRT, "monitor": 2 * MONITOR}
     victim, others = NAMES[0], NAMES[1:]
 
@@ -30,7 +37,9 @@ with tiny_domains(NAMES), Parallax(intervals=("1s", "1s", "2s")) as p:
                 assert took < 1, f"a scrape took {took:.2f} s"
                 for (domain, lane), age in ages(series).items():
                     if domain in others:
-                        assert age <= limits[lane] + 0.3, f"{domain} {lane}: {age:.2f} s after {time.monotonic() - start:.1f} s"
+                        assert (
+                            age <= limits[lane] + 0.3
+                        ), f"{domain} {lane}: {age:.2f} s after {time.monotonic() - start:.1f} s"
                         assert value(series, "parallax_domain_stuck_seconds", domain=domain) == 0
                 last = value(series, "parallax_domain_stuck_seconds", domain=victim)
                 time.sleep(0.5)
@@ -40,7 +49,11 @@ with tiny_domains(NAMES), Parallax(intervals=("1s", "1s", "2s")) as p:
 
     @test("stuck: it recovers within two intervals after SIGCONT")
     def _():
-        wait_for(lambda: value(p.scrape(), "parallax_domain_stuck_seconds", domain=victim) == 0, 2 * KERNEL + 1, "stuck_seconds 0")
+        wait_for(
+            lambda: value(p.scrape(), "parallax_domain_stuck_seconds", domain=victim) == 0,
+            2 * KERNEL + 1,
+            "stuck_seconds 0",
+        )
         wait_for(lambda: ages(p.scrape())[(victim, "monitor")] <= 2 * MONITOR, 2 * MONITOR + 2, "monitor lane fresh")
 
     @test("libvirtd stopped: host, cgroup and /proc values go on, libvirt_up 0; then 1 again")
@@ -75,9 +88,14 @@ with tiny_domains(NAMES), Parallax(intervals=("1s", "1s", "2s")) as p:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(worker, signal.SIGKILL)
             time.sleep(2)
-        wait_for(lambda: len(descendants(p.sensor.pid)) == children and value(p.scrape(), "libvirt_up") == 1, 60, "as many processes as before")
+        wait_for(
+            lambda: len(descendants(p.sensor.pid)) == children and value(p.scrape(), "libvirt_up") == 1,
+            60,
+            "as many processes as before",
+        )
         time.sleep(2)
         assert count() - first <= 4, f"{first} descriptors before, {count()} after"
         assert not set(workers) & set(descendants(p.sensor.pid))
+
 
 finish()

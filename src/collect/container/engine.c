@@ -173,16 +173,26 @@ static void files_forget_unseen(EngineFetch *e) {
         e->n_files = kept;
 }
 
+/* The list lies in a folder of the storage driver's name. */
+static bool podman_configs(EngineFetch *e) {
+        static const char *const DRIVERS[] = { "overlay", "vfs", "btrfs", "zfs" };
+        char path[PATH_MAX];
+        for (size_t i = 0; i < ARRAY_LEN(DRIVERS); i++) {
+                int n = snprintf(path, sizeof path, "%s%s/%s-containers/containers.json", e->root, e->storage, DRIVERS[i]);
+                if (n < (int)sizeof path && file_send(e, e->host, BLOB_PODMAN_CONFIGS, path, BLOB_MAX))
+                        return true;
+        }
+        return false;
+}
+
 static EngineState files_read(EngineFetch *e) {
         FileRound round = { .e = e };
-        char path[PATH_MAX];
         for (size_t i = 0; i < e->n_files; i++)
                 e->files[i].seen = false;
         if (e->engine == ENGINE_DOCKER && e->known)
                 container_each(e->known, ENGINE_DOCKER, docker_config, &round);
-        int n = snprintf(path, sizeof path, "%s%s/overlay-containers/containers.json", e->root, e->storage);
-        if (e->engine == ENGINE_PODMAN && n < (int)sizeof path)
-                round.any = file_send(e, e->host, BLOB_PODMAN_CONFIGS, path, BLOB_MAX);
+        if (e->engine == ENGINE_PODMAN)
+                round.any = podman_configs(e);
         files_forget_unseen(e);
         return round.any ? ENGINE_STATE_FILES : ENGINE_STATE_ABSENT;
 }

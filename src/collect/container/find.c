@@ -150,6 +150,14 @@ static void cleanup_closedir(DIR **d) {
 
 static int walk_dir(Walk *w, int parent, const char *name, int depth);
 
+/* libvirt's names for QEMU's machines, of which there are hundreds in each hierarchy: known by their ends, without
+ * taking them apart as container_classify() would to the same result. */
+static bool is_qemu_machine(const char *name) {
+        Span s = { name, strlen(name) };
+        return (span_starts(s, "qemu-") && span_ends(s, ".libvirt-qemu")) ||
+               (span_starts(s, "machine-qemu\\x2d") && span_ends(s, ".scope"));
+}
+
 static int walk_children(Walk *w, int *fd, int depth) {
         CLEANUP(cleanup_closedir) DIR *d = fdopendir(*fd);
         if (!d)
@@ -158,7 +166,7 @@ static int walk_children(Walk *w, int *fd, int depth) {
         size_t len = strlen(w->path);
         int r = 0;
         for (struct dirent *e = readdir(d); e && r == 0; e = readdir(d)) {
-                if (e->d_name[0] == '.' || (e->d_type != DT_DIR && e->d_type != DT_UNKNOWN))
+                if (e->d_name[0] == '.' || (e->d_type != DT_DIR && e->d_type != DT_UNKNOWN) || is_qemu_machine(e->d_name))
                         continue;
                 int n = snprintf(w->path + len, sizeof w->path - len, "/%s", e->d_name);
                 if (n < (int)(sizeof w->path - len))
@@ -179,6 +187,9 @@ static int walk_dir(Walk *w, int parent, const char *name, int depth) {
         Engine e = container_classify(path, &ident, buffer, &descend);
         if (e == ENGINE_DOCKER && !docker_owns(w->root, w->options, path, ident))
                 e = ENGINE_NONE;
+        /* Somebody else's, such as the cgroups of virtual machines: hundreds of them need no opening. */
+        if (!descend && !wanted(w->options, e))
+                return 0;
         CLEANUP_FD int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
         struct stat st;
         if (fd < 0 || fstat(fd, &st) < 0)

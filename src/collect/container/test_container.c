@@ -390,7 +390,8 @@ static void test_a_restarted_container_is_read_anew(void **state) {
         CLEANUP(container_freep) Containers *c = open_host(copy, options());
         look(c, 0);
         /* The same path, other directories, another process. */
-        shell("for d in sys/fs/cgroup/*/docker; do mv $d/%s $d/old && cp -a $d/old $d/" DOCKER_ID " && rm -r $d/old; done",
+        shell("for d in sys/fs/cgroup/*/docker; do mv $d/%s $d/old && cp -a $d/old $d/" DOCKER_ID
+              " && rm -r $d/old; done",
               DOCKER_ID);
         shell("for d in sys/fs/cgroup/*/docker/%s; do echo 701 > $d/cgroup.procs; done", DOCKER_ID);
         write_copy("sys/fs/cgroup/cpu,cpuacct/docker/" DOCKER_ID "/cpuacct.usage", "17\n");
@@ -403,15 +404,23 @@ static void test_a_restarted_container_is_read_anew(void **state) {
 
 static void test_half_written_files_are_absent_values(void **state) {
         (void)state;
-        static const char *const TEXTS[] = { "", "\n", "x", "18446744073709551616\n", "-1\n", "total_rss", "8:0\n8:\n:0 Read 1\n8:0 Read x\n",
-                                             "some avg10\nfull total=\nsome total=99999999999999999999999\n", "\xff\xfe" };
+        static const char *const TEXTS[] = { "",
+                                             "\n",
+                                             "x",
+                                             "18446744073709551616\n",
+                                             "-1\n",
+                                             "total_rss",
+                                             "8:0\n8:\n:0 Read 1\n8:0 Read x\n",
+                                             "some avg10\nfull total=\nsome total=99999999999999999999999\n",
+                                             "\xff\xfe" };
         copy_open(TEST_ROOTS "/cgroup-v1");
         CLEANUP(container_freep) Containers *c = open_host(copy, options());
         EntityKey key = container_key(ENGINE_DOCKER, DOCKER_ID, 64);
         for (size_t i = 0; i < ARRAY_LEN(TEXTS); i++) {
                 write_copy("text", TEXTS[i]);
                 shell("for f in $(find sys/fs/cgroup/*/docker -type f ! -name cgroup.procs%s) proc/700/stat proc/700/net/dev"
-                      " proc/700/schedstat; do cat text > $f; done", "");
+                      " proc/700/schedstat; do cat text > $f; done",
+                      "");
                 look(c, (int64_t)i * 40);
                 expect_absent(key, M_CTR_CPU_USAGE);
                 expect_absent(key, M_CTR_MEM_WORKING_SET);
@@ -426,10 +435,12 @@ static void test_a_group_that_goes_away_is_told(void **state) {
         copy_open(TEST_ROOTS "/cgroup-v2");
         CLEANUP(container_freep) Containers *c = open_host(copy, options());
         look(c, 0);
-        shell("rm sys/fs/cgroup/system.slice/ssh.service/io.stat && : > sys/fs/cgroup/system.slice/%s/io.stat", "ssh.service");
+        shell("rm sys/fs/cgroup/system.slice/ssh.service/io.stat && : > sys/fs/cgroup/system.slice/%s/io.stat",
+              "ssh.service");
         look(c, 40);
         /* io.stat was open: an unlinked file still reads; after a recheck of a new inode it does not. */
-        shell("rm -r sys/fs/cgroup/system.slice/ssh.service/io.stat && mv sys/fs/cgroup/system.slice/%s s && cp -a s sys/fs/cgroup/system.slice/ssh.service", "ssh.service");
+        shell("rm -r sys/fs/cgroup/system.slice/ssh.service/io.stat && mv sys/fs/cgroup/system.slice/%s s && cp -a s sys/fs/cgroup/system.slice/ssh.service",
+              "ssh.service");
         look(c, 80);
         assert_int_equal(recorder.n_group_gone, 2); /* CTR_IO and CTR_BLKIO */
 }
@@ -443,7 +454,8 @@ static void test_run_queue_time_never_falls(void **state) {
         double first = value_of(key, M_CTR_SCHED_RUNQUEUE, NULL);
         /* 702 ends, 703 is new with 5, 700 gained 7. */
         shell("for d in sys/fs/cgroup/*/docker/%s; do printf '700\\n701\\n703\\n' > $d/tasks; done", DOCKER_ID);
-        shell("mkdir proc/703 && echo '1 5 1' > proc/703/schedstat && echo '700000000 %s 700' > proc/700/schedstat", "1400007");
+        shell("mkdir proc/703 && echo '1 5 1' > proc/703/schedstat && echo '700000000 %s 700' > proc/700/schedstat",
+              "1400007");
         look(c, 10);
         expect(key, M_CTR_SCHED_RUNQUEUE, NULL, first + 12);
 }

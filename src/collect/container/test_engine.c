@@ -159,6 +159,7 @@ static void test_it_asks_each_minute_and_when_told_but_not_too_often(void **stat
 static void test_a_silent_engine_is_left_after_two_seconds(void **state) {
         (void)state;
         CLEANUP_FD int listener = listen_at();
+        assert_true(listener >= 0); /* it never accepts */
         CLEANUP(engine_freep) EngineFetch *e = open_fetch(root, ENGINE_DOCKER, "/none", NULL);
         engine_step(e, at(0));
         engine_step(e, at(1.9));
@@ -227,15 +228,37 @@ static void test_podmans_file_stands_in(void **state) {
         assert_int_equal(recorder.key.kind, ENTITY_HOST);
 }
 
+/* What a storage driver other than overlay leaves, below the test's own root. */
+static void test_podmans_file_of_another_storage_driver(void **state) {
+        (void)state;
+        char path[128];
+        CLEANUP(engine_freep) EngineFetch *e = open_fetch(root, ENGINE_PODMAN, "/store", NULL);
+        (void)snprintf(path, sizeof path, "%s/store", root);
+        assert_int_equal(mkdir(path, 0700), 0);
+        (void)snprintf(path, sizeof path, "%s/store/vfs-containers", root);
+        assert_int_equal(mkdir(path, 0700), 0);
+        (void)snprintf(path, sizeof path, "%s/store/vfs-containers/containers.json", root);
+        FILE *f = fopen(path, "w");
+        assert_non_null(f);
+        (void)fputs("[]", f);
+        (void)fclose(f);
+        engine_step(e, at(0));
+        assert_int_equal(recorder.n_blobs, 1);
+        assert_int_equal(recorder.type, BLOB_PODMAN_CONFIGS);
+        assert_int_equal(engine_state(e), ENGINE_STATE_FILES);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_an_answer_is_passed_on_as_it_came, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_it_asks_each_minute_and_when_told_but_not_too_often, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_it_asks_each_minute_and_when_told_but_not_too_often, setup,
+                                                teardown),
                 cmocka_unit_test_setup_teardown(test_a_silent_engine_is_left_after_two_seconds, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_an_endless_answer_is_refused, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_neither_socket_nor_files, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_dockers_files_stand_in_once_until_they_change, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_podmans_file_stands_in, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_podmans_file_of_another_storage_driver, setup, teardown),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,8 +42,8 @@ static bool is_ignored(Span name) {
 /* Takes major, minor and name; false for lines that are none and devices that are ignored. */
 static bool disk_head(Scan *l, Span *ret_major, Span *ret_minor, Span *ret_name) {
         uint64_t n;
-        return scan_word(l, ret_major) && span_u64(*ret_major, &n) && scan_word(l, ret_minor) && span_u64(*ret_minor, &n) &&
-               scan_word(l, ret_name) && !is_ignored(*ret_name);
+        return scan_word(l, ret_major) && span_u64(*ret_major, &n) && scan_word(l, ret_minor) &&
+               span_u64(*ret_minor, &n) && scan_word(l, ret_name) && !is_ignored(*ret_name);
 }
 
 int diskstats_look(HostProc *h) {
@@ -95,7 +95,8 @@ static void udev_read(HostProc *h, Span major, Span minor, Span ret_values[UDEV_
         Scan s;
         for (size_t i = 0; i < UDEV_COUNT; i++)
                 ret_values[i] = (Span){ "", 0 };
-        (void)snprintf(path, sizeof path, "run/udev/data/b%.*s:%.*s", (int)major.len, major.text, (int)minor.len, minor.text);
+        (void)snprintf(path, sizeof path, "run/udev/data/b%.*s:%.*s", (int)major.len, major.text, (int)minor.len,
+                       minor.text);
         if (path_read(h, path, &s) < 0)
                 return;
         for (Span line; whole_line(&s, &line);)

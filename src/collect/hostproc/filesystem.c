@@ -23,17 +23,18 @@ static bool is_one_of(Span s, const char *const *names, size_t n) {
 /* node_exporter's default fs-types-exclude. */
 static bool is_ignored_type(Span type) {
         static const char *const TYPES[] = {
-                "autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devpts", "devtmpfs",
-                "fusectl", "hugetlbfs", "iso9660", "mqueue", "nsfs", "overlay", "proc", "procfs", "pstore", "rpc_pipefs",
-                "securityfs", "selinuxfs", "squashfs", "erofs", "sysfs", "tracefs",
+                "autofs",   "binfmt_misc", "bpf",     "cgroup",    "cgroup2",    "configfs",   "debugfs",
+                "devpts",   "devtmpfs",    "fusectl", "hugetlbfs", "iso9660",    "mqueue",     "nsfs",
+                "overlay",  "proc",        "procfs",  "pstore",    "rpc_pipefs", "securityfs", "selinuxfs",
+                "squashfs", "erofs",       "sysfs",   "tracefs",
         };
         return is_one_of(type, TYPES, ARRAY_LEN(TYPES));
 }
 
 static bool is_network_type(Span type) {
         static const char *const TYPES[] = {
-                "nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "9p", "ceph", "afs", "coda", "lustre", "beegfs", "gpfs",
-                "glusterfs", "ocfs2", "gfs2", "pvfs2", "orangefs", "davfs", "virtiofs",
+                "nfs",    "nfs4",   "cifs", "smb3",      "smbfs", "ncpfs", "9p",    "ceph",     "afs",   "coda",
+                "lustre", "beegfs", "gpfs", "glusterfs", "ocfs2", "gfs2",  "pvfs2", "orangefs", "davfs", "virtiofs",
         };
         /* fuseblk is a local disk; what stands behind any other fuse server nobody knows. */
         return span_is(type, "fuse") || span_starts(type, "fuse.") || is_one_of(type, TYPES, ARRAY_LEN(TYPES));

@@ -11,7 +11,7 @@
 
 #define MINUTE (60 * NS_PER_SEC)
 /* A heavy collector that took t of CPU rests for HEAVY_REST * t. */
-#define HEAVY_REST 5000
+#define HEAVY_REST 10000
 
 #define TEXT(table) .files = table, .n_files = ARRAY_LEN(table)
 
@@ -114,7 +114,7 @@ int hostproc_new(const char *root, EntityKey host, HostProc **ret_h) {
         CLEANUP(cleanup_host) HostProc *h = calloc(1, sizeof *h);
         if (!h)
                 return -ENOMEM;
-        h->root_fd = -1;
+        h->root_fd = h->link_events = -1;
         h->key = host;
         h->max_kept_fds = kept_fds_allowed();
         h->live = strcmp(root, "/") == 0;

@@ -1,12 +1,12 @@
 /* The node_* values of the host, as node_exporter names them: /proc and /sys below a root path.
  *
  * One object a host and thread; it keeps descriptors of the files that it reads at every look (at most
- * HOSTPROC_MAX_KEPT_FDS, and half of what RLIMIT_NOFILE allows) and reads those with pread. A look writes one batch a group of
- * tables/metrics_host.def to the sink; the entity of the host itself is announced by the caller. A file
- * that is missing, half-written or odd gives absent values and node_scrape_collector_success 0.
+ * HOSTPROC_MAX_KEPT_FDS, and half of what RLIMIT_NOFILE allows) and reads those with pread. A look writes one batch a
+ * group of tables/metrics_host.def to the sink; the entity of the host itself is announced by the caller. A file that
+ * is missing, half-written or odd gives absent values and node_scrape_collector_success 0.
  *
  * What is not read at every look, and is written again with the time at which it was read:
- *   - walks over all TCP connections and all processes: as often as keeps each below 0.02 % of one CPU;
+ *   - walks over all TCP connections and all processes: as often as keeps each below 0.01 % of one CPU;
  *   - names and identities (uname, os-release, DMI, disk and clock source names): once a minute. Which
  *     hwmon, thermal, power supply, EDAC, NVMe and cpufreq files there are is looked up once a minute too;
  *   - properties of network interfaces (mtu, speed, flags, names): all when the link changes its state, else

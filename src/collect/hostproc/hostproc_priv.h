@@ -71,6 +71,8 @@ typedef struct HostProc {
 
         NetIf **nets;
         size_t n_nets, nets_cap;
+        int link_events; /* the kernel's notices of changed interfaces; -1: not open, or there are none */
+        unsigned net_turn;
         Kept files[16]; /* FileId */
 } HostProc;
 
@@ -146,7 +148,7 @@ struct Collector {
         const TextFile *files;
         size_t n_files;
         int64_t every_ns; /* > 0: not more often than this */
-        bool heavy;       /* not more often than keeps it below 0.02 % of one CPU */
+        bool heavy;       /* not more often than keeps it below 0.01 % of one CPU */
 };
 
 /* Reads the table of the collector that runs. */

@@ -1,15 +1,25 @@
 /* Network interfaces: traffic from one file for all of them, properties from a directory for each.
  *
- * /proc/net/dev gives the list. What can change at any moment is read from kept descriptors at every
- * look; the rest (SLOW) is read when an interface appears or its link changes (the kernel counts that), and
- * else in turn, one file a look: two hundred taps cost two hundred opens a look and not four thousand. */
+ * /proc/net/dev gives the list. The kernel tells of every change to an interface (RTNLGRP_LINK), so that of
+ * two hundred taps that do not change only the counters are read: the state (FAST) and the rest (SLOW) of one that
+ * did change is read again, and all else in turn, a few files a look, should something not have been told.
+ * Where nothing is told (another root than "/"), FAST is read at every look from kept descriptors, and SLOW when
+ * the link changed, which the kernel counts, or in turn, one file an interface and look. */
 #include "collect/hostproc/hostproc_priv.h"
+
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <sys/socket.h>
 
 typedef struct NetFile {
         const char *file;
         MetricId metric;
         double scale;
 } NetFile;
+
+/* Told of changes, one interface in so many has its turn in a look. */
+#define TOLD_TURNS 16u
 
 enum { FAST_NOHANDLER, FAST_OPERSTATE, FAST_CHANGES, FAST_COUNT, SLOW_IFINDEX = 0, SLOW_COUNT = 15, TEXT_COUNT = 4 };
 
@@ -48,7 +58,7 @@ struct NetIf {
         char *texts[TEXT_COUNT];
         char operstate[24];
         unsigned turn;
-        bool seen, filled;
+        bool seen, filled, changed; /* changed: as the kernel said */
 };
 
 static NetIf *netif_free(HostProc *h, NetIf *n) {
@@ -66,6 +76,48 @@ void net_deinit(HostProc *h) {
         free(h->nets);
         h->nets = NULL;
         h->n_nets = 0;
+        if (h->link_events >= 0)
+                (void)close(h->link_events);
+        h->link_events = -1;
+}
+
+static int open_link_events(void) {
+        struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK };
+        CLEANUP_FD int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_ROUTE);
+        if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0)
+                return -1;
+        return TAKE_FD(fd);
+}
+
+static void note_link(HostProc *h, const struct nlmsghdr *m) {
+        if (m->nlmsg_type != RTM_NEWLINK || m->nlmsg_len < NLMSG_LENGTH(sizeof(struct ifinfomsg)))
+                return;
+        int index = ((const struct ifinfomsg *)NLMSG_DATA(m))->ifi_index;
+        for (size_t i = 0; i < h->n_nets; i++)
+                if (h->nets[i]->slow[SLOW_IFINDEX] == index)
+                        h->nets[i]->changed = true;
+}
+
+/* Marks what changed since the last look; false when that is not known of all. */
+static bool take_link_events(HostProc *h) {
+        _Alignas(struct nlmsghdr) char bytes[32768];
+        if (!h->live)
+                return false;
+        if (h->link_events < 0) {
+                /* From here on changes are told: what was before is not. */
+                h->link_events = open_link_events();
+                return false;
+        }
+        for (;;) {
+                ssize_t n = recv(h->link_events, bytes, sizeof bytes, MSG_DONTWAIT);
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0) /* ENOBUFS: more happened than the socket could hold */
+                        return errno == EAGAIN;
+                unsigned left = (unsigned)n;
+                for (const struct nlmsghdr *m = (const void *)bytes; NLMSG_OK(m, left); m = NLMSG_NEXT(m, left))
+                        note_link(h, m);
+        }
 }
 
 /* A name that could lead out of /sys/class/net comes from no kernel. */
@@ -267,10 +319,16 @@ static Span text_span(const char *text) {
 
 int netclass_look(HostProc *h) {
         BatchBuilder *b = begin(h, GROUP_NODE_NETCLASS), *info = begin(h, GROUP_NODE_NET_INFO);
+        bool told = take_link_events(h);
+        h->net_turn++;
         for (size_t i = 0; i < h->n_nets; i++) {
                 NetIf *n = h->nets[i];
-                refresh_fast(h, n);
-                refresh_slow(h, n);
+                n->filled = n->filled && !n->changed;
+                n->changed = false;
+                if (!told || !n->filled || (i + h->net_turn) % TOLD_TURNS == 0) {
+                        refresh_fast(h, n);
+                        refresh_slow(h, n);
+                }
                 if (value_is_absent(n->slow[SLOW_IFINDEX]))
                         continue; /* no directory: gone meanwhile, or another network namespace's /sys */
                 batch_row1(b, n->name, strlen(n->name));

@@ -13,7 +13,8 @@ static bool comes_whole(const char *path) {
         static const char *const RECORDS[] = { "proc/stat", "proc/meminfo", "proc/loadavg", "proc/net/snmp",
                                                "proc/net/netstat", "proc/net/snmp6", "proc/net/sockstat",
                                                "proc/net/sockstat6" };
-        if (strncmp(path, "sys/", 4) == 0 || strncmp(path, "proc/sys/", 9) == 0 || strncmp(path, "proc/pressure/", 14) == 0)
+        if (strncmp(path, "sys/", 4) == 0 || strncmp(path, "proc/sys/", 9) == 0 ||
+            strncmp(path, "proc/pressure/", 14) == 0)
                 return true;
         for (size_t i = 0; i < ARRAY_LEN(RECORDS); i++)
                 if (strcmp(path, RECORDS[i]) == 0)

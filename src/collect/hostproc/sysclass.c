@@ -28,7 +28,8 @@ static const ClassFile CPUFREQ_FILES[] = {
         { "cpufreq/cpuinfo_min_freq", M_NODE_CPUFREQ_HW_MIN, 1000 },
         { "cpufreq/cpuinfo_max_freq", M_NODE_CPUFREQ_HW_MAX, 1000 },
 };
-static const ClassFile COOLING_FILES[] = { { "cur_state", M_NODE_COOLING_CUR, 1 }, { "max_state", M_NODE_COOLING_MAX, 1 } };
+static const ClassFile COOLING_FILES[] = { { "cur_state", M_NODE_COOLING_CUR, 1 },
+                                           { "max_state", M_NODE_COOLING_MAX, 1 } };
 static const ClassFile ZONE_FILES[] = { { "temp", M_NODE_THERMAL_TEMP, 1 } };
 static const ClassFile POWER_FILES[] = {
         { "online", M_NODE_POWER_ONLINE, 1 },
@@ -40,10 +41,12 @@ static const ClassFile NVME_FILES[] = { { NULL, M_NODE_NVME_INFO, 1 } };
 
 #define FILES(table) .files = table, .n = ARRAY_LEN(table)
 
-static const SysClass CPUFREQ = { GROUP_NODE_CPUFREQ, "sys/devices/system/cpu", "cpu", true, { NULL }, FILES(CPUFREQ_FILES) };
+static const SysClass CPUFREQ = { GROUP_NODE_CPUFREQ, "sys/devices/system/cpu", "cpu", true,
+                                  { NULL },           FILES(CPUFREQ_FILES) };
 static const SysClass COOLING = { GROUP_NODE_COOLING, "sys/class/thermal", "cooling_device", true, { "type" },
                                   FILES(COOLING_FILES) };
-static const SysClass ZONES = { GROUP_NODE_THERMAL, "sys/class/thermal", "thermal_zone", true, { "type" }, FILES(ZONE_FILES) };
+static const SysClass ZONES = { GROUP_NODE_THERMAL, "sys/class/thermal", "thermal_zone", true,
+                                { "type" },         FILES(ZONE_FILES) };
 static const SysClass POWER = { GROUP_NODE_POWER, "sys/class/power_supply", "", false, { NULL }, FILES(POWER_FILES) };
 static const SysClass EDAC = { GROUP_NODE_EDAC, "sys/devices/system/edac/mc", "mc", true, { NULL }, FILES(EDAC_FILES) };
 static const SysClass NVME = { GROUP_NODE_NVME, "sys/class/nvme", "nvme", false,

@@ -5,10 +5,13 @@
 #include <ftw.h>
 #include <limits.h>
 #include <math.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include <cmocka.h>
 
@@ -220,8 +223,10 @@ static void test_host_a(void **state) {
                 { M_NODE_FS_READONLY, "server.example:/export|/srv/nfs|nfs4", 0 },
                 { M_NODE_FS_SIZE, "server.example:/export|/srv/nfs|nfs4", NAN },
                 { M_NODE_FS_ERROR, "server.example:/export|/srv/nfs|nfs4", NAN },
-                { M_NODE_UNAME_INFO, "Linux|6.1.0-18-amd64|#1 SMP PREEMPT_DYNAMIC Debian 6.1.76-1 (2024-02-01)|x86_64|host-a|(none)", 1 },
-                { M_NODE_OS_INFO, "|debian||||Debian GNU/Linux|Debian GNU/Linux 12 (bookworm)|||12 (bookworm)|bookworm|12", 1 },
+                { M_NODE_UNAME_INFO,
+                  "Linux|6.1.0-18-amd64|#1 SMP PREEMPT_DYNAMIC Debian 6.1.76-1 (2024-02-01)|x86_64|host-a|(none)", 1 },
+                { M_NODE_OS_INFO,
+                  "|debian||||Debian GNU/Linux|Debian GNU/Linux 12 (bookworm)|||12 (bookworm)|bookworm|12", 1 },
                 { M_NODE_OS_VERSION_VERSION, "debian||Debian GNU/Linux", 12 },
                 { M_NODE_SELINUX_ENABLED, "", 0 },
                 { M_NODE_TIME_NOW, "", 1700000010 },
@@ -452,7 +457,8 @@ static void test_slow_properties_come_in_turn(void **state) {
         for (int64_t i = 1; i <= 16; i++)
                 look(h, &r, 10 + i);
         assert_float_equal(value(&r, M_NODE_NETCLASS_MTU, "eno1"), 1500, 0);
-        assert_float_equal(value(&r, M_NODE_NET_INFO_INFO, "eno1|up|52:54:00:00:00:02|ff:ff:ff:ff:ff:ff|full|other"), 1, 0);
+        assert_float_equal(value(&r, M_NODE_NET_INFO_INFO, "eno1|up|52:54:00:00:00:02|ff:ff:ff:ff:ff:ff|full|other"), 1,
+                           0);
 }
 
 static void test_interfaces_come_and_go(void **state) {
@@ -463,8 +469,9 @@ static void test_interfaces_come_and_go(void **state) {
         CLEANUP(cleanup_host) HostProc *h = open_host(copy_root);
         look(h, &r, 10);
         /* bond0 first, eno2 gone, a tap that /sys does not know (yet), a name that leads elsewhere. */
-        rewrite("proc/net/dev", "head\nhead\n bond0: 1 1 0 0 0 0 0 0 2 2 0 0 0 0 0 0\n vnet0: 5 1 0 0 0 0 0 0 6 2 0 0 0 0 0 0\n"
-                                "  eno1: 3 1 0 0 0 0 0 0 4 2 0 0 0 0 0 0\n  ../..: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n  eno1: 9\n");
+        rewrite("proc/net/dev",
+                "head\nhead\n bond0: 1 1 0 0 0 0 0 0 2 2 0 0 0 0 0 0\n vnet0: 5 1 0 0 0 0 0 0 6 2 0 0 0 0 0 0\n"
+                "  eno1: 3 1 0 0 0 0 0 0 4 2 0 0 0 0 0 0\n  ../..: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n  eno1: 9\n");
         look(h, &r, 20);
         assert_int_equal(rows(&r, GROUP_NODE_NETDEV), 3);
         assert_int_equal(rows(&r, GROUP_NODE_NETCLASS), 2);
@@ -505,10 +512,11 @@ static void test_half_written_is_absent(void **state) {
         rewrite("proc/sys/fs/file-nr", "12x 0 -\n");
         look(h, &r, 10);
         static const Expected EXPECTED[] = {
-                { M_NODE_MEM_MEMTOTAL, "", 1024000 }, { M_NODE_MEM_MEMFREE, "", NAN },     { M_NODE_CPU_USER, "0", 1 },
-                { M_NODE_CPU_SYSTEM, "0", NAN },      { M_NODE_STAT_CTXT, "", NAN },       { M_NODE_STAT_BTIME, "", NAN },
-                { M_NODE_STAT_FORKS, "", NAN },       { M_NODE_NETSTAT_TCP_INSEGS, "", NAN }, { M_NODE_FILEFD_ALLOCATED, "", NAN },
-                { M_NODE_FILEFD_MAXIMUM, "", NAN },
+                { M_NODE_MEM_MEMTOTAL, "", 1024000 }, { M_NODE_MEM_MEMFREE, "", NAN },
+                { M_NODE_CPU_USER, "0", 1 },          { M_NODE_CPU_SYSTEM, "0", NAN },
+                { M_NODE_STAT_CTXT, "", NAN },        { M_NODE_STAT_BTIME, "", NAN },
+                { M_NODE_STAT_FORKS, "", NAN },       { M_NODE_NETSTAT_TCP_INSEGS, "", NAN },
+                { M_NODE_FILEFD_ALLOCATED, "", NAN }, { M_NODE_FILEFD_MAXIMUM, "", NAN },
         };
         check(&r, EXPECTED, ARRAY_LEN(EXPECTED));
 }
@@ -562,6 +570,36 @@ static void test_mutated_host_b(void **state) {
         mutate_all(TEST_ROOTS "/host-b");
 }
 
+/* In a namespace of its own, where there is but lo: what the kernel told of is read at the next look. */
+static int watch_changes(void) {
+        if (unshare(CLONE_NEWNET | CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+            mount("sysfs", "/sys", "sysfs", 0, NULL) < 0)
+                return 77;
+        CLEANUP(recorder_deinit) Recorder r;
+        recorder_init(&r);
+        CLEANUP(cleanup_host) HostProc *h = open_host("/");
+        /* The second look is the first that nothing was told before. */
+        look(h, &r, 10);
+        look(h, &r, 20);
+        double before = value(&r, M_NODE_NETCLASS_MTU, "lo");
+        write_over("/sys/class/net/lo/mtu", "4321", 4);
+        look(h, &r, 30);
+        return before != 4321 && value(&r, M_NODE_NETCLASS_MTU, "lo") == 4321 ? 0 : 1;
+}
+
+static void test_changes_of_interfaces_are_told(void **state) {
+        (void)state;
+        pid_t child = fork();
+        if (child == 0)
+                _exit(watch_changes());
+        int status = 0;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFEXITED(status));
+        if (WEXITSTATUS(status) == 77)
+                skip();
+        assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static void test_empty_root(void **state) {
         (void)state;
         (void)snprintf(copy_root, sizeof copy_root, "/tmp/test_hostproc.XXXXXX");
@@ -613,6 +651,7 @@ int main(void) {
                 cmocka_unit_test_teardown(test_half_written_is_absent, remove_copy),
                 cmocka_unit_test_teardown(test_mutated_host_a, remove_copy),
                 cmocka_unit_test_teardown(test_mutated_host_b, remove_copy),
+                cmocka_unit_test(test_changes_of_interfaces_are_told),
                 cmocka_unit_test_teardown(test_empty_root, remove_copy),
                 cmocka_unit_test(test_live_descriptors),
         };

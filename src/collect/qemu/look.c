@@ -7,6 +7,7 @@ int vm_read_stat(QemuCollector *q, Vm *vm, ProcStat *ret) {
         char text[KEPT_BYTES];
         if (vm->ended)
                 return -ESRCH;
+        vm->state = 0;
         ssize_t n = procfile_read(&vm->stat, &q->budget, vm->dir, "stat", text);
         ProcStat st;
         if (n < 0 && n != -ESRCH && n != -ENOENT && n != -ENODEV) {
@@ -19,6 +20,7 @@ int vm_read_stat(QemuCollector *q, Vm *vm, ProcStat *ret) {
                 vm->ended = true;
                 return -ESRCH;
         }
+        vm->state = st.state;
         *ret = st;
         return 0;
 }
@@ -34,9 +36,9 @@ typedef struct VcpuSums {
         uint64_t run_ns, delay_ns;
 } VcpuSums;
 
-/* A thread that has not run is where it was: idle vCPUs cost one read less. */
+/* A thread that has not run is where it was. The rest of its stat is not needed, and is a dear file. */
 static void read_cpu(QemuCollector *q, Vm *vm, Vcpu *v, char text[KEPT_BYTES]) {
-        if (v->cpu_known && v->cpu_run_ns == v->run_ns)
+        if (v->cpu_known && (v->cpu_run_ns == v->run_ns || !vm->slow))
                 return;
         ProcStat st;
         ssize_t n = procfile_read(&v->stat, &q->budget, vm->dir, v->stat_path, text);
@@ -115,6 +117,15 @@ static CpuTimes cpu_times_v1(QemuCollector *q, Vm *vm, char text[KEPT_BYTES]) {
         return t;
 }
 
+/* v1 counts periods where there is a quota. */
+static void read_throttled(QemuCollector *q, Vm *vm) {
+        char text[KEPT_BYTES];
+        uint64_t periods;
+        ssize_t n = vm_read_cgroup(q, vm, CG_QUOTA, text);
+        vm->has_throttled = n > 0 && parse_field(text, (size_t)n, "throttled_time", &vm->throttled);
+        vm->throttles = n > 0 && parse_field(text, (size_t)n, "nr_periods", &periods) && periods > 0;
+}
+
 /* libvirt takes cpu.stat of the v2 cgroup when the machine has one, hybrid hosts included, then v1's
  * cpuacct, then utime + stime. They do not count the same, so one that fails is not replaced by the next:
  * only a machine without that cgroup has its process counted. */
@@ -130,8 +141,10 @@ static CpuTimes cpu_times(QemuCollector *q, Vm *vm, const ProcStat *st) {
                 t = (CpuTimes){ true, true, true, false, (st->utime + st->stime) * NS_PER_TICK, st->utime * NS_PER_TICK,
                                 st->stime * NS_PER_TICK, 0 };
         if (!t.has_throttled) {
-                ssize_t n = vm_read_cgroup(q, vm, CG_QUOTA, text);
-                t.has_throttled = n > 0 && parse_field(text, (size_t)n, "throttled_time", &t.throttled);
+                if (vm->slow || vm->throttles)
+                        read_throttled(q, vm);
+                t.has_throttled = vm->has_throttled;
+                t.throttled = vm->throttled;
         }
         return t;
 }
@@ -184,11 +197,16 @@ static void look_memory(QemuCollector *q, Vm *vm, const ProcStat *st, WallTime w
 }
 
 static void look_io(QemuCollector *q, Vm *vm, WallTime wall, MonoTime mono, Sink *sink) {
+        static const char *const KEYS[] = { "rchar:", "wchar:", "read_bytes:", "write_bytes:" };
         char text[KEPT_BYTES];
         uint64_t v;
         ssize_t n = procfile_read(&vm->io, &q->budget, vm->dir, "io", text);
         if (n <= 0)
                 return;
+        vm->activity.io_bytes = 0;
+        for (size_t i = 0; i < ARRAY_LEN(KEYS); i++)
+                if (parse_field(text, (size_t)n, KEYS[i], &v))
+                        vm->activity.io_bytes += v;
         BatchBuilder *b = &q->batch;
         batch_begin(b, vm->key, GROUP_DOM_IO, wall, mono);
         batch_row(b, NULL);
@@ -236,6 +254,10 @@ static void net_row(BatchBuilder *b, const Nic *nic, const Link *l) {
 }
 
 static void look_net(QemuCollector *q, Vm *vm, WallTime wall, MonoTime mono, Sink *sink) {
+        Duration age = { vm->distance.ns / 2 };
+        if (age.ns > LINKS_AGE_MAX.ns)
+                age = LINKS_AGE_MAX;
+        link_table_at(q->links, wall, mono, age.ns < LINKS_AGE_MIN.ns ? LINKS_AGE_MIN : age);
         if (vm->scan_nics)
                 vm_scan_nics(q, vm);
         if (!vm_nics_resolved(vm)) {
@@ -243,6 +265,7 @@ static void look_net(QemuCollector *q, Vm *vm, WallTime wall, MonoTime mono, Sin
                 return;
         }
         BatchBuilder *b = &q->batch;
+        link_table_times(q->links, &wall, &mono);
         batch_begin(b, vm->key, GROUP_DOM_NET, wall, mono);
         for (size_t i = 0; i < vm->n_nics; i++) {
                 const Link *l = link_by_index(q->links, vm->nics[i].index);
@@ -274,11 +297,17 @@ int qemu_look(QemuCollector *q, const Uuid *id, WallTime wall, MonoTime mono, Si
                 else
                         vm->list_threads = true;
         }
+        vm->distance = vm->looked.ns ? mono_since(mono, vm->looked) : (Duration){ 0 };
+        vm->looked = mono;
+        vm->slow = !vm->slow_at.ns || vm->distance.ns < SLOW_FROM.ns || mono_since(mono, vm->slow_at).ns >= SLOW_EVERY.ns;
+        if (vm->slow)
+                vm->slow_at = mono;
+        vm->activity.cpu_ns = (st.utime + st.stime) * NS_PER_TICK;
         VcpuSums sums = look_vcpus(q, vm, wall, mono, sink);
         look_cpu(q, vm, &st, &sums, wall, mono, sink);
         look_memory(q, vm, &st, wall, mono, sink);
         look_io(q, vm, wall, mono, sink);
-        if (vm->has_cgroup || vm->had_psi)
+        if (vm->slow && (vm->has_cgroup || vm->had_psi))
                 look_pressure(q, vm, wall, mono, sink);
         look_net(q, vm, wall, mono, sink);
         return 0;

@@ -26,8 +26,9 @@ void vm_drop_cgroup(QemuCollector *q, Vm *vm) {
                 procfile_close(&vm->cgroup_files[i], &q->budget);
         cgroup_paths_deinit(&vm->cgroup);
         vm->cgroup = CGROUP_PATHS_NULL;
-        vm->has_cgroup = vm->has_limit = false;
+        vm->has_cgroup = vm->has_limit = vm->has_throttled = vm->throttles = false;
         vm->looks = 0;
+        vm->slow_at = (MonoTime){ 0 };
 }
 
 void vm_find_cgroup(QemuCollector *q, Vm *vm) {

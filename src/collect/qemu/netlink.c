@@ -27,6 +27,8 @@ struct LinkTable {
         size_t n, cap, cursor;
         uint32_t round, serial;
         bool fresh, names_wanted, unsorted;
+        WallTime wall; /* of the dump, or of the one that is due */
+        MonoTime mono;
 };
 
 int link_table_new(const char *root, LinkTable **ret_table) {
@@ -65,7 +67,21 @@ LinkTable *link_table_free(LinkTable *t) {
 
 void link_table_begin(LinkTable *t, bool names) {
         t->fresh = false;
+        t->mono = (MonoTime){ 0 };
         t->names_wanted = t->names_wanted || names;
+}
+
+void link_table_at(LinkTable *t, WallTime wall, MonoTime mono, Duration most) {
+        if (t->fresh && mono_since(mono, t->mono).ns <= most.ns)
+                return;
+        t->fresh = false;
+        t->wall = wall;
+        t->mono = mono;
+}
+
+void link_table_times(const LinkTable *t, WallTime *ret_wall, MonoTime *ret_mono) {
+        *ret_wall = t->wall;
+        *ret_mono = t->mono;
 }
 
 static int compare_entries(const void *a, const void *b) {

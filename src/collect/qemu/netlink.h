@@ -1,11 +1,12 @@
 /* Counters of the host's network interfaces, all in one RTM_GETSTATS dump (0.07 us a link).
  *
- * link_table_begin() starts a round; the first lookup in it dumps. Names come from an RTM_GETLINK dump
+ * link_table_begin() or link_table_at() say that what is known is too old; the next lookup dumps. Names come from an RTM_GETLINK dump
  * when an unknown interface index shows up. With a root other than "/" the counters are read from
  * ROOT/proc/net/dev and the indexes from ROOT/sys/class/net. Needs no privilege. */
 #pragma once
 
 #include "base/cleanup.h"
+#include "base/time.h"
 
 #include <net/if.h>
 #include <stdbool.h>
@@ -26,6 +27,10 @@ LinkTable *link_table_free(LinkTable *t);
 
 /* What is known is old: the next lookup dumps again. `names` asks for the names again, too. */
 void link_table_begin(LinkTable *t, bool names);
+/* The same when what is known is older than `most`; the dump that follows counts as of these times. */
+void link_table_at(LinkTable *t, WallTime wall, MonoTime mono, Duration most);
+/* The times of what the last lookup gave. */
+void link_table_times(const LinkTable *t, WallTime *ret_wall, MonoTime *ret_mono);
 /* NULL when there is none, or when the dump failed in this round. Valid until the next lookup. */
 const Link *link_by_index(LinkTable *t, uint32_t index);
 const Link *link_by_name(LinkTable *t, const char *name);

@@ -10,10 +10,13 @@
 #include <assert.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/inotify.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
 #define MAX_PROCESSES ((size_t)1 << 22)
+#define IDLE_CPU_PART 100
+#define IDLE_IO_BYTES 16384u
 
 typedef struct SeenProcess {
         pid_t pid;
@@ -340,6 +343,47 @@ static int open_pid_files(const QemuCollector *q) {
         return fd;
 }
 
+/* Watches the folder, which may come later than we, and go. Watching it again is no harm: it is one watch. */
+static void watch_pid_files(QemuCollector *q, int dir) {
+        char path[40];
+        (void)snprintf(path, sizeof path, "/proc/self/fd/%d", dir);
+        q->pid_dir_watch = q->inotify < 0 ? -1
+                                          : inotify_add_watch(q->inotify, path,
+                                                              IN_CREATE | IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM |
+                                                                      IN_DELETE | IN_DELETE_SELF | IN_ONLYDIR);
+}
+
+static bool is_pid_file(const char *name) {
+        size_t n = strlen(name);
+        return n > strlen(".pid") && strcmp(name + n - strlen(".pid"), ".pid") == 0;
+}
+
+int qemu_watch_fd(const QemuCollector *q) {
+        return q->inotify;
+}
+
+bool qemu_watches(const QemuCollector *q) {
+        return q->pid_dir_watch >= 0;
+}
+
+bool qemu_watch_take(QemuCollector *q) {
+        _Alignas(struct inotify_event) char events[4096];
+        bool told = false;
+        ssize_t n;
+        while (q->inotify >= 0 && (n = read(q->inotify, events, sizeof events)) > 0)
+                for (const char *at = events; at < events + n;) {
+                        const struct inotify_event *e = (const struct inotify_event *)(const void *)at;
+                        /* The folder itself went, or more happened than the kernel remembers. libvirt keeps other files in
+                         * the folder, which change with every job. */
+                        bool pid_file = e->len > 0 && is_pid_file(e->name);
+                        told = told || pid_file || (e->mask & (IN_DELETE_SELF | IN_IGNORED | IN_Q_OVERFLOW));
+                        if (pid_file)
+                                q->pid_dir_settle = SETTLE; /* a file appears before what is in it */
+                        at += sizeof *e + e->len;
+                }
+        return told;
+}
+
 static void take_pid_file(QemuCollector *q, int dir, const char *name, size_t name_len, Sink *sink) {
         char text[64];
         CLEANUP_FD int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
@@ -357,8 +401,12 @@ static void take_pid_file(QemuCollector *q, int dir, const char *name, size_t na
 static void take_pid_files(QemuCollector *q, Sink *sink) {
         CLEANUP_FD int fd = open_pid_files(q);
         struct stat st;
-        if (fd < 0 || fstat(fd, &st) < 0)
+        q->pid_dir_watch = -1;
+        if (fd < 0 || fstat(fd, &st) < 0) {
+                q->pid_dir_settle = 0;
                 return;
+        }
+        watch_pid_files(q, fd);
         if (st.st_mtim.tv_sec != q->pid_dir_mtime.tv_sec || st.st_mtim.tv_nsec != q->pid_dir_mtime.tv_nsec) {
                 q->pid_dir_mtime = st.st_mtim;
                 q->pid_dir_settle = SETTLE; /* a file appears before what is in it */
@@ -372,9 +420,8 @@ static void take_pid_files(QemuCollector *q, Sink *sink) {
                 return;
         (void)TAKE_FD(list);
         for (struct dirent *e; (e = readdir(dir));) {
-                size_t n = strlen(e->d_name);
-                if (n > strlen(".pid") && strcmp(e->d_name + n - strlen(".pid"), ".pid") == 0)
-                        take_pid_file(q, fd, e->d_name, n, sink);
+                if (is_pid_file(e->d_name))
+                        take_pid_file(q, fd, e->d_name, strlen(e->d_name), sink);
         }
 }
 
@@ -431,6 +478,15 @@ int qemu_discover(QemuCollector *q, Sink *sink) {
         return 0;
 }
 
+bool qemu_unsettled(const QemuCollector *q) {
+        if (q->pid_dir_settle > 0)
+                return true;
+        for (size_t i = 0; i < q->n_vms; i++)
+                if (q->vms[i]->settle > 0)
+                        return true;
+        return false;
+}
+
 void qemu_announce(QemuCollector *q, Sink *sink) {
         for (size_t i = 0; i < q->n_vms; i++)
                 vm_announce(q->vms[i], sink);
@@ -449,7 +505,9 @@ int qemu_new(const char *root, EntityKey host, size_t max_domains, QemuCollector
         if (!q)
                 return -ENOMEM;
         q->host = host;
-        q->proc = q->root = -1;
+        q->proc = q->root = q->pid_dir_watch = -1;
+        /* Without it discovery goes by time alone. */
+        q->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
         q->max_domains = max_domains;
         q->swap = true;
         q->real = strcmp(root, "/") == 0;
@@ -483,6 +541,7 @@ QemuCollector *qemu_free(QemuCollector *q) {
         batch_deinit(&q->batch);
         (void)link_table_free(q->links);
         (void)cgroup_tree_free(q->cgroups);
+        cleanup_close_fd(&q->inotify);
         cleanup_close_fd(&q->proc);
         cleanup_close_fd(&q->root);
         free(q);
@@ -497,14 +556,34 @@ void qemu_keep_descriptors(QemuCollector *q, size_t most) {
         q->budget.most = most;
 }
 
-void qemu_round_begin(QemuCollector *q) {
-        link_table_begin(q->links, false);
+void qemu_all_wanted(QemuCollector *q) {
+        for (size_t i = 0; i < q->n_vms; i++)
+                q->vms[i]->slow_at = (MonoTime){ 0 };
 }
 
 char qemu_process_state(QemuCollector *q, const Uuid *id) {
         Vm *vm = qemu_find(q, id);
         ProcStat st;
         return vm && vm_read_stat(q, vm, &st) == 0 ? st.state : 0;
+}
+
+char qemu_state_seen(const QemuCollector *q, const Uuid *id) {
+        const Vm *vm = qemu_find(q, id);
+        return vm ? vm->state : 0;
+}
+
+bool qemu_activity(const QemuCollector *q, const Uuid *id, QemuActivity *ret) {
+        const Vm *vm = qemu_find(q, id);
+        if (!vm || !vm->looked.ns)
+                return false;
+        *ret = vm->activity;
+        return true;
+}
+
+bool qemu_was_idle(const QemuActivity *then, const QemuActivity *now, Duration between) {
+        /* One that went backwards wraps: it is not idle. */
+        return now->cpu_ns - then->cpu_ns <= (uint64_t)between.ns / IDLE_CPU_PART &&
+               now->io_bytes - then->io_bytes <= IDLE_IO_BYTES;
 }
 
 pid_t qemu_pid(const QemuCollector *q, const Uuid *id) {
@@ -524,8 +603,8 @@ const Uuid *qemu_at(const QemuCollector *q, size_t i) {
 QemuCounts qemu_counts(const QemuCollector *q) {
         QemuCounts counts = q->counts;
         counts.domains = q->n_vms;
-        /* /proc/PID of each machine, root and /proc beside the kept ones. */
-        counts.descriptors = q->budget.used + q->n_vms + 2;
+        /* /proc/PID of each machine, root, /proc and the watch beside the kept ones. */
+        counts.descriptors = q->budget.used + q->n_vms + 2 + (q->inotify >= 0);
         return counts;
 }
 

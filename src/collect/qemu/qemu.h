@@ -48,19 +48,44 @@ void qemu_on_change(QemuCollector *q, const QemuChange *change);
 void qemu_keep_descriptors(QemuCollector *q, size_t most);
 
 /* Looks for machines that began or ended: new ones go to sink_entity(). Costs one listing of /proc and
- * 1 us a known machine. 0 or the errno of /proc, in which case nothing is changed. */
+ * some us a known machine, so it is for when something happened and now and then besides. 0 or the errno of
+ * /proc, in which case nothing is changed. */
 int qemu_discover(QemuCollector *q, Sink *sink) MUST_USE;
+/* A descriptor that becomes readable when something happens in libvirt's folder of pid files; -1 when there
+ * can be none. Valid as long as the collector. */
+int qemu_watch_fd(const QemuCollector *q);
+/* Whether the folder is there and watched: as of the last discovery. */
+bool qemu_watches(const QemuCollector *q);
+/* Reads what the descriptor has to say: true when a pid file came or went, and a discovery is called for. */
+bool qemu_watch_take(QemuCollector *q);
+/* Whether something was found so young that a discovery soon will see more of it. */
+bool qemu_unsettled(const QemuCollector *q);
 /* sink_entity() for every machine, for a peer that connects anew. */
 void qemu_announce(QemuCollector *q, Sink *sink);
 
-/* Begins a round: interface counters are dumped anew at its first look that needs them. */
-void qemu_round_begin(QemuCollector *q);
-/* Measures one machine. 0; -ENOENT when it is not known; -ESRCH when its process has ended (the next
+/* Measures one machine. Interface counters come from one dump for many looks, which is at most 5 s and half the
+ * distance of the machine's looks old, and whose time they carry. 0; -ENOENT when it is not known; -ESRCH when its process has ended (the next
  * discovery reports it); -EAGAIN when /proc/PID/stat was unreadable. Nothing is written on failure. */
 int qemu_look(QemuCollector *q, const Uuid *id, WallTime wall, MonoTime mono, Sink *sink);
+/* The next look at each machine reads everything, also what is else read at every third. */
+void qemu_all_wanted(QemuCollector *q);
 /* State letter of the QEMU process now: 'R', 'S', 'D', 'T' (stopped: do not ask its monitor), 't';
  * 0 when it is not known or has ended. One pread. */
 char qemu_process_state(QemuCollector *q, const Uuid *id);
+/* The same as it was at the last look, without reading anything. */
+char qemu_state_seen(const QemuCollector *q, const Uuid *id);
+/* What a machine's process has done in all its life, as of the last look. */
+typedef struct QemuActivity {
+        uint64_t cpu_ns;   /* of all its threads, in steps of 10 ms */
+        uint64_t io_bytes; /* through files, taps, and what it had read from storage and written to it; 0 without the
+                            * right to look */
+} QemuActivity;
+
+/* False before the first look, and when the machine is not known. */
+bool qemu_activity(const QemuCollector *q, const Uuid *id, QemuActivity *ret);
+/* Whether the machine did nothing in between: less than 1 % of one CPU, and 16 KiB. A halted guest's clock, and to
+ * be asked for its statistics, take less; to do I/O takes more. */
+bool qemu_was_idle(const QemuActivity *then, const QemuActivity *now, Duration between);
 /* Process of a machine, 0 when not known. */
 pid_t qemu_pid(const QemuCollector *q, const Uuid *id);
 

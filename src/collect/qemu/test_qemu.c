@@ -34,11 +34,14 @@ typedef struct Recorder {
         char name[64];
         uint32_t pid;
         int64_t started_ns;
+        MonoTime net_mono; /* of the last DOM_NET */
 } Recorder;
 
 static void record_batch(Sink *s, const Batch *b) {
         Recorder *r = (Recorder *)s;
         assert_int_equal(batch_check(b), 0);
+        if (b->group == GROUP_DOM_NET)
+                r->net_mono = b->mono;
         LabelCursor labels = batch_labels(b);
         size_t columns = group_columns(b->group);
         for (uint32_t row = 0; row < b->n_rows; row++) {
@@ -154,9 +157,10 @@ static QemuCollector *collector(const Tree *t, size_t max) {
 }
 
 static int look(QemuCollector *q, unsigned char which, Recorder *r) {
+        static int64_t seconds; /* looks are a second apart */
         Uuid id = lane(which);
-        qemu_round_begin(q);
-        return qemu_look(q, &id, (WallTime){ 1 }, (MonoTime){ 1 }, &r->sink);
+        seconds++;
+        return qemu_look(q, &id, (WallTime){ seconds * NS_PER_SEC }, (MonoTime){ seconds * NS_PER_SEC }, &r->sink);
 }
 
 /* --- tests --- */
@@ -396,7 +400,7 @@ static void test_ended_and_zombie(void **state) {
         assert_int_equal(qemu_count(q), 0);
         assert_int_equal(c.vanished, 2);
         assert_int_equal(r.n_gone, 0);
-        assert_int_equal(qemu_counts(q).descriptors, 2);
+        assert_int_equal(qemu_counts(q).descriptors, 3);
 }
 
 static void test_process_state(void **state) {
@@ -407,11 +411,100 @@ static void test_process_state(void **state) {
         Uuid id = lane(1), other = lane(9);
         qemu_keep_descriptors(q, 0);
         assert_int_equal(qemu_discover(q, &r.sink), 0);
+        assert_int_equal(qemu_state_seen(q, &id), 0);
         assert_int_equal(qemu_process_state(q, &id), 'S');
+        assert_int_equal(qemu_state_seen(q, &id), 'S');
         run("sed -i 's/) S /) T /' '%s/proc/4242/stat'", t.root);
         assert_int_equal(qemu_process_state(q, &id), 'T');
         assert_int_equal(qemu_process_state(q, &other), 0);
         assert_int_equal(qemu_pid(q, &id), 4242);
+}
+
+static void test_activity(void **state) {
+        (void)state;
+        CLEANUP(tree_free) Tree t = tree_new();
+        CLEANUP(qemu_freep) QemuCollector *q = collector(&t, 10);
+        Recorder r = RECORDER;
+        Uuid id = lane(1), other = lane(9);
+        QemuActivity then, now;
+        qemu_keep_descriptors(q, 0);
+        assert_int_equal(qemu_discover(q, &r.sink), 0);
+        assert_false(qemu_activity(q, &id, &then));
+        assert_int_equal(qemu_look(q, &id, (WallTime){ 1 }, (MonoTime){ 1 }, &r.sink), 0);
+        assert_true(qemu_activity(q, &id, &then));
+        assert_false(qemu_activity(q, &other, &now));
+        assert_true(then.cpu_ns > 0 && then.cpu_ns % 10000000 == 0);
+        write_text(&t, "proc/4242/io", "rchar: 1000\nwchar: 2000\nsyscr: 1\nread_bytes: 4096\nwrite_bytes: 8192\n");
+        assert_int_equal(qemu_look(q, &id, (WallTime){ 2 }, (MonoTime){ 2 }, &r.sink), 0);
+        assert_true(qemu_activity(q, &id, &now));
+        assert_int_equal(now.io_bytes, 1000 + 2000 + 4096 + 8192);
+        /* Another discovery, which looks for its cgroup again, forgets nothing. */
+        assert_int_equal(qemu_discover(q, &r.sink), 0);
+        assert_true(qemu_activity(q, &id, &now));
+        assert_int_equal(now.cpu_ns, then.cpu_ns);
+}
+
+static void test_idle(void **state) {
+        (void)state;
+        QemuActivity then = { .cpu_ns = 7 * NS_PER_SEC, .io_bytes = 100000 }, now = then;
+        assert_true(qemu_was_idle(&then, &now, SECONDS(60)));
+        now.cpu_ns += 600 * NS_PER_MS;
+        now.io_bytes += 16384;
+        assert_true(qemu_was_idle(&then, &now, SECONDS(60)));
+        assert_false(qemu_was_idle(&then, &now, SECONDS(59)));
+        now.io_bytes++;
+        assert_false(qemu_was_idle(&then, &now, SECONDS(60)));
+        assert_false(qemu_was_idle(&now, &then, SECONDS(60)));
+}
+
+static int look_at(QemuCollector *q, int64_t seconds, Recorder *r) {
+        Uuid id = lane(1);
+        *r = RECORDER;
+        return qemu_look(q, &id, (WallTime){ seconds * NS_PER_SEC }, (MonoTime){ seconds * NS_PER_SEC }, &r->sink);
+}
+
+/* Looks that are far apart read pressure at every third, looks that are close at each. */
+static void test_slow_values(void **state) {
+        (void)state;
+        CLEANUP(tree_free) Tree t = tree_new();
+        CLEANUP(qemu_freep) QemuCollector *q = collector(&t, 10);
+        Recorder r = RECORDER;
+        assert_int_equal(qemu_discover(q, &r.sink), 0);
+        for (int64_t i = 0; i < 7; i++) {
+                assert_int_equal(look_at(q, 100 + 10 * i, &r), 0);
+                assert_value(&r, M_DOM_PSI_WAITING, "memory", i % 3 == 0 ? 600 : -1);
+                assert_true(value_of(&r, M_DOM_CPU_TIME, "") > 0);
+                assert_value(&r, M_DOM_VCPU_CPU, "0", 1);
+                assert_int_equal(r.n_group_gone, 0);
+        }
+        qemu_all_wanted(q);
+        assert_int_equal(look_at(q, 170, &r), 0);
+        assert_value(&r, M_DOM_PSI_WAITING, "memory", 600);
+        for (int64_t i = 1; i < 4; i++) {
+                assert_int_equal(look_at(q, 170 + i, &r), 0);
+                assert_value(&r, M_DOM_PSI_WAITING, "memory", 600);
+        }
+}
+
+/* One dump of interfaces serves the looks of half a round, and says when it was. */
+static void test_shared_dump(void **state) {
+        (void)state;
+        CLEANUP(tree_free) Tree t = tree_new();
+        CLEANUP(qemu_freep) QemuCollector *q = collector(&t, 10);
+        Recorder r = RECORDER;
+        assert_int_equal(qemu_discover(q, &r.sink), 0);
+        Uuid other = lane(2);
+        assert_int_equal(look_at(q, 100, &r), 0);
+        assert_int_equal(qemu_look(q, &other, (WallTime){ 1 }, (MonoTime){ 104 * NS_PER_SEC }, &r.sink), 0);
+        assert_int_equal(look_at(q, 110, &r), 0);
+        assert_value(&r, M_DOM_NET_RX_BYTES, "plxc0", 2002);
+        run("sed -i 's/ 2002 / 3003 /' '%s/proc/net/dev'", t.root);
+        Recorder later = RECORDER;
+        assert_int_equal(qemu_look(q, &other, (WallTime){ 1 }, (MonoTime){ 114 * NS_PER_SEC }, &later.sink), 0);
+        assert_int_equal(later.net_mono.ns, 110 * NS_PER_SEC);
+        assert_int_equal(look_at(q, 120, &r), 0);
+        assert_value(&r, M_DOM_NET_RX_BYTES, "plxc0", 3003);
+        assert_int_equal(r.net_mono.ns, 120 * NS_PER_SEC);
 }
 
 /* A process that claims another one's UUID waits until that one ends; libvirt's own goes first. */
@@ -466,6 +559,54 @@ static void test_pid_files(void **state) {
         Uuid id = lane(7);
         assert_int_equal(qemu_pid(q, &id), 4242);
         assert_int_equal(qemu_counts(q).unidentified, 0);
+}
+
+/* What happens to pid files is told, what happens beside them is not; a folder that went is looked for again. */
+static void test_pid_folder_is_watched(void **state) {
+        (void)state;
+        CLEANUP(tree_free) Tree t = tree_new();
+        CLEANUP(qemu_freep) QemuCollector *q = collector(&t, 10);
+        Recorder r = RECORDER;
+        assert_true(qemu_watch_fd(q) >= 0);
+        assert_false(qemu_watches(q));
+        assert_int_equal(qemu_discover(q, &r.sink), 0);
+        assert_true(qemu_watches(q));
+        assert_false(qemu_watch_take(q));
+        write_text(&t, "run/libvirt/qemu/lane-a.xml.new", "<domstatus/>");
+        assert_false(qemu_watch_take(q));
+        write_text(&t, "run/libvirt/qemu/new.pid", "31337");
+        assert_true(qemu_watch_take(q));
+        assert_false(qemu_watch_take(q));
+        run("rm '%s/run/libvirt/qemu/new.pid'", t.root);
+        assert_true(qemu_watch_take(q));
+        run("rm -r '%s/run/libvirt/qemu'", t.root);
+        assert_true(qemu_watch_take(q));
+        assert_int_equal(qemu_discover(q, &r.sink), 0);
+        assert_false(qemu_watches(q));
+        while (qemu_unsettled(q))
+                assert_int_equal(qemu_discover(q, &r.sink), 0);
+        run("mkdir '%s/run/libvirt/qemu'", t.root);
+        assert_int_equal(qemu_discover(q, &r.sink), 0);
+        assert_true(qemu_watches(q));
+        write_text(&t, "run/libvirt/qemu/lane-a.pid", "4242");
+        assert_true(qemu_watch_take(q));
+}
+
+/* Discoveries are asked for until what was found had the time to become what it will be. */
+static void test_settles(void **state) {
+        (void)state;
+        CLEANUP(tree_free) Tree t = tree_new();
+        CLEANUP(qemu_freep) QemuCollector *q = collector(&t, 10);
+        Recorder r = RECORDER;
+        unsigned discoveries = 0;
+        do {
+                assert_int_equal(qemu_discover(q, &r.sink), 0);
+                assert_true(++discoveries < 10);
+        } while (qemu_unsettled(q));
+        assert_true(discoveries > 1);
+        write_text(&t, "run/libvirt/qemu/new.pid", "31337");
+        assert_true(qemu_watch_take(q));
+        assert_true(qemu_unsettled(q));
 }
 
 /* Seen between fork and exec: not a QEMU yet. */
@@ -598,9 +739,15 @@ int main(void) {
                 cmocka_unit_test(test_start_time_is_checked),
                 cmocka_unit_test(test_ended_and_zombie),
                 cmocka_unit_test(test_process_state),
+                cmocka_unit_test(test_activity),
+                cmocka_unit_test(test_idle),
+                cmocka_unit_test(test_slow_values),
+                cmocka_unit_test(test_shared_dump),
                 cmocka_unit_test(test_same_uuid),
                 cmocka_unit_test(test_pid_file_takes_over),
                 cmocka_unit_test(test_pid_files),
+                cmocka_unit_test(test_pid_folder_is_watched),
+                cmocka_unit_test(test_settles),
                 cmocka_unit_test(test_exec_after_first_sight),
                 cmocka_unit_test(test_too_many),
                 cmocka_unit_test(test_vcpu_plugged_and_unplugged),

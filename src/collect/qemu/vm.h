@@ -13,6 +13,13 @@
  * exec, or before its threads had names, its taps were opened, its cgroup was made. */
 #define SETTLE 3
 #define LIMIT_EVERY 8
+/* Where looks are this far apart or further, what matters in the long run only is read every SLOW_EVERY (at every
+ * third look of tier performance): pressure, quota, and the CPU that a vCPU is on. */
+#define SLOW_FROM SECONDS(5)
+#define SLOW_EVERY SECONDS(25)
+/* Interface counters may be older than the look by half the distance of looks, and this; they say so themselves. */
+#define LINKS_AGE_MIN MILLISECONDS(100)
+#define LINKS_AGE_MAX SECONDS(5)
 
 typedef struct Thread {
         pid_t tid;
@@ -60,6 +67,7 @@ typedef struct Vm {
         size_t name_len;
         bool trusted; /* libvirt's pid file names it */
         bool ended;
+        char state; /* letter, as last read; 0: not yet, or it ended */
         bool smp;
         uint8_t settle;
         unsigned host_nics;
@@ -76,12 +84,18 @@ typedef struct Vm {
         uint64_t gone_run_ns, gone_delay_ns; /* of vCPU threads that ended: sums must not go backwards */
         uint64_t emulator_ns;
 
+        QemuActivity activity;
+        MonoTime looked, slow_at; /* 0: never */
+        Duration distance; /* from the last look to this one */
+        bool slow; /* in this look */
+
         bool has_cgroup;
         CgroupPaths cgroup;
         KeptFile cgroup_files[CG_COUNT];
         uint32_t looks;
         uint64_t limit; /* of its memory cgroup, read at every LIMIT_EVERY-th look */
-        bool has_limit;
+        bool has_limit, has_throttled, throttles; /* a quota is in force, or was */
+        uint64_t throttled;
 
         Nic *nics;
         size_t n_nics;
@@ -109,6 +123,8 @@ struct QemuCollector {
         struct SeenProcess *seen;
         bool place_free; /* a machine ended: those left out may have its place */
         size_t n_seen, cap_seen;
+        int inotify; /* -1: none */
+        int pid_dir_watch; /* -1: libvirt's folder is not there, or cannot be watched */
         struct timespec pid_dir_mtime;
         uint8_t pid_dir_settle;
 };

@@ -90,9 +90,12 @@ static inline uint64_t bits_peek(const BitReader *r, uint64_t pos) {
         size_t byte = pos >> 3;
         if (byte + 8 <= r->len)
                 return word_load(r->bytes + byte) >> (pos & 7);
+        if (byte >= r->len)
+                return 0;
+        if (r->len >= 8) /* the last word there is, from its middle on */
+                return word_load(r->bytes + r->len - 8) >> (byte + 8 - r->len) * 8 >> (pos & 7);
         uint8_t rest[8] = { 0 };
-        if (byte < r->len)
-                memcpy(rest, r->bytes + byte, r->len - byte);
+        memcpy(rest, r->bytes + byte, r->len - byte);
         return word_load(rest) >> (pos & 7);
 }
 

@@ -109,6 +109,9 @@ int ints_skip(IntsReader *r) {
 
 /* ---- Blocks ---- */
 
+/* Where what a loop does depends on arguments that are constants in each call. */
+#define INLINE __attribute__((always_inline)) static inline
+
 /* Residuals to numbers: what is known of the numbers before. */
 typedef struct Sum {
         unsigned order;
@@ -116,7 +119,7 @@ typedef struct Sum {
         uint64_t step; /* its difference to the one before it; order 2 */
 } Sum;
 
-__attribute__((always_inline)) static inline int64_t sum_next(Sum *s, unsigned order, uint64_t residual) {
+INLINE int64_t sum_next(Sum *s, unsigned order, uint64_t residual) {
         if (order == 0)
                 return (int64_t)(s->last + residual);
         if (order == 2)
@@ -126,7 +129,7 @@ __attribute__((always_inline)) static inline int64_t sum_next(Sum *s, unsigned o
 
 /* Numbers of one width at a fixed stride: eight of them are as many bytes as the width, so that with a width known to
  * the compiler each has its byte and its shift. `skip` are bits before the first; skip, a shift and the width fit a word. */
-__attribute__((always_inline)) static inline void unpack(const uint8_t *p, unsigned skip, const unsigned width, uint32_t eights, uint64_t *out) {
+INLINE void unpack(const uint8_t *p, unsigned skip, const unsigned width, uint32_t eights, uint64_t *out) {
         const uint64_t mask = ((uint64_t)1 << width) - 1;
         for (; eights; eights--, p += width, out += 8) {
                 out[0] = word_load(p) >> skip & mask;
@@ -141,7 +144,8 @@ __attribute__((always_inline)) static inline void unpack(const uint8_t *p, unsig
 }
 
 #define UNPACK(w) case w: unpack(p, skip, w, eights, out); return 8 * eights
-#define UNPACK8(w) UNPACK(w); UNPACK(w + 1); UNPACK(w + 2); UNPACK(w + 3); UNPACK(w + 4); UNPACK(w + 5); UNPACK(w + 6); UNPACK(w + 7)
+#define UNPACK4(w) UNPACK(w); UNPACK(w + 1); UNPACK(w + 2); UNPACK(w + 3)
+#define UNPACK8(w) UNPACK4(w); UNPACK4(w + 4)
 
 /* Unpacks eights of numbers as far as whole words may be loaded; how many. */
 static uint32_t unpack_eights(const uint8_t *p, size_t len, unsigned skip, unsigned width, uint32_t m, uint64_t *out) {
@@ -161,6 +165,7 @@ static uint32_t unpack_eights(const uint8_t *p, size_t len, unsigned skip, unsig
 }
 
 #undef UNPACK
+#undef UNPACK4
 #undef UNPACK8
 
 static int get_packed(BitReader *r, unsigned width, uint32_t m, uint64_t *out) {
@@ -190,14 +195,14 @@ typedef struct Use {
         unsigned order;
 } Use;
 
-__attribute__((always_inline)) static inline int64_t use_number(Use use, uint64_t u, uint64_t base, Sum *sum) {
+INLINE int64_t use_number(Use use, uint64_t u, uint64_t base, Sum *sum) {
         if (use.raw)
                 return (int64_t)u;
         return sum_next(sum, use.order, base + (use.centred ? (uint64_t)unzigzag(u) : u));
 }
 
 /* Numbers in `x` to what they are used for. */
-__attribute__((always_inline)) static inline void use_packed(uint32_t m, Use use, uint64_t base, Sum *sum, int64_t *x) {
+INLINE void use_packed(uint32_t m, Use use, uint64_t base, Sum *sum, int64_t *x) {
         Sum s = *sum;
         for (uint32_t i = 0; i < m; i++)
                 x[i] = use_number(use, (uint64_t)x[i], base, &s);
@@ -205,7 +210,7 @@ __attribute__((always_inline)) static inline void use_packed(uint32_t m, Use use
 }
 
 /* The same for low bits in `x` and unary parts in the stream. `use` is known where this is called: each has a loop of its own. */
-__attribute__((always_inline)) static inline int use_rice(BitReader *r, unsigned k, uint32_t m, Use use, uint64_t base, Sum *sum, int64_t *x) {
+INLINE int use_rice(BitReader *r, unsigned k, uint32_t m, Use use, uint64_t base, Sum *sum, int64_t *x) {
         uint64_t end = (uint64_t)r->len * 8, word_at = r->pos, before = 0;
         int64_t *stop = x + m;
         Sum s = *sum;
@@ -229,7 +234,9 @@ __attribute__((always_inline)) static inline int use_rice(BitReader *r, unsigned
 /* m numbers as they are. */
 static int get_rice(BitReader *r, unsigned k, uint32_t m, int64_t *out) {
         uint64_t exceptions = bits_get_number(r), at = 0;
-        if (exceptions > m || get_packed(r, k, m, (uint64_t *)out) < 0 || use_rice(r, k, m, (Use){ .raw = true }, 0, &(Sum){ 0 }, out) < 0)
+        if (exceptions > m || get_packed(r, k, m, (uint64_t *)out) < 0)
+                return -EBADMSG;
+        if (use_rice(r, k, m, (Use){ .raw = true }, 0, &(Sum){ 0 }, out) < 0)
                 return -EBADMSG;
         for (; exceptions; exceptions--, at++) {
                 uint64_t skip = bits_get_number(r);

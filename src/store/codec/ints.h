@@ -16,6 +16,9 @@ void ints_encode(IntsFill *fill, void *context, uint32_t n, CodecEffort effort, 
 /* The same behind a varint of how many bytes it takes: something may follow. */
 void ints_encode_sized(IntsFill *fill, void *context, uint32_t n, CodecEffort effort, Buf *out);
 
+/* Two encodings lie in `out`, from `from` and from `second` on: keeps the shorter one. */
+void ints_keep_shorter(Buf *out, size_t from, size_t second);
+
 typedef struct IntsReader {
         const uint8_t *bytes;
         size_t len;

@@ -216,7 +216,8 @@ static Plan plan_small(const int64_t *r, uint32_t n, Spread s, int64_t previous)
         }
         if (equal > n - n / 4)
                 return best;
-        /* The lower half of a normal distribution reaches down two of its inner spreads, that of an exponential one half of one. */
+        /* The lower half of a normal distribution reaches down two of its inner spreads, that of an exponential one
+         * half of one. */
         if (above / 5 * 4 <= s.inner + 3) {
                 Plan p = plan_above(r, n, min, s, previous);
                 take_better(&best, &p);
@@ -436,7 +437,8 @@ void ints_encode(IntsFill *fill, void *context, uint32_t n, CodecEffort effort, 
                 assert(first > 0 || x[0] == 0);
                 if (first > 0) {
                         directory_len += varint_put(directory + directory_len, out->len - group_at);
-                        directory_len += varint_put(directory + directory_len, zigzag((int64_t)((uint64_t)x[0] - (uint64_t)start)));
+                        uint64_t step = zigzag((int64_t)((uint64_t)x[0] - (uint64_t)start));
+                        directory_len += varint_put(directory + directory_len, step);
                 }
                 start = x[0];
                 group_at = out->len;
@@ -458,4 +460,13 @@ void ints_encode_sized(IntsFill *fill, void *context, uint32_t n, CodecEffort ef
         uint8_t size[VARINT_MAX];
         ints_encode(fill, context, n, effort, out);
         put_before(out, from, size, varint_put(size, out->len - from));
+}
+
+void ints_keep_shorter(Buf *out, size_t from, size_t second) {
+        if (buf_error(out))
+                return;
+        size_t len = second - from, len2 = out->len - second;
+        if (len2 < len)
+                memmove(out->data + from, out->data + second, len2);
+        out->len = from + (len2 < len ? len2 : len);
 }

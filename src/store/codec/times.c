@@ -119,16 +119,6 @@ static uint64_t round_to(uint64_t v, uint64_t unit) {
         return rounded >= unit ? rounded : v;
 }
 
-/* Two encodings lie in `out` at `from` and at `second`: keeps the shorter one. */
-static void keep_shorter(Buf *out, size_t from, size_t second) {
-        if (buf_error(out))
-                return;
-        size_t len = second - from, len2 = out->len - second;
-        if (len2 < len)
-                memmove(out->data + from, out->data + second, len2);
-        out->len = from + (len2 < len ? len2 : len);
-}
-
 static void put_beats(const int64_t *times, uint32_t n, uint64_t step, Buf *out) {
         Source s = { times, step };
         put_head(out, TIMES_BEATS, times[0]);
@@ -158,7 +148,7 @@ void times_encode(const int64_t *times, uint32_t n, Buf *out) {
                         continue;
                 size_t second = out->len;
                 put_beats(times, n, tried[i], out);
-                keep_shorter(out, from, second);
+                ints_keep_shorter(out, from, second);
         }
 }
 

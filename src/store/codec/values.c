@@ -28,7 +28,8 @@
  * Specials are values that m / 10^e does not give: runs of neighbours, in which the numbers below mean nothing.
  *
  *   varint      runs, at least 1
- *   1 byte      0: all are staleness markers, 1: all have the bits of the 8 bytes that follow, 2: 8 bytes for each follow the runs
+ *   1 byte      0: all are staleness markers, 1: all have the bits of the 8 bytes that follow, 2: 8 bytes for each
+ *               follow the runs
  *   8 bytes     if 1
  *   each run    varint values between the run before it (or the beginning) and this one, varint its length - 1
  *   8 bytes     for each special, if 2
@@ -37,7 +38,8 @@
  * 3 of the first byte is set, of the difference base[i] - base[i - 1] (0 for i = 0):
  *
  *     6 NEAR      number m, ints x: value i is (p[i] + m + x[i]) / 10^e; p is made of whole numbers: base * 10^e, to the nearest
- *     7 NEAR_BITS 8 bytes o, ints x: value i has the place of p[i] + o + x[i], modulo 2^64; p is made of doubles; the place of NaN is 0
+ *     7 NEAR_BITS 8 bytes o, ints x: value i has the place that p[i] has, plus o + x[i]; p is made of doubles, and the
+ *                 place of NaN is taken for 0
  *
  * Reader. Head, specials (checked whole: they lie within the column, ascending), the groups of the ints that the wanted
  * range meets, scaling, specials put in place. The column must end with the bytes.
@@ -95,10 +97,14 @@ typedef struct Survey {
         uint64_t inverse;     /* odd * inverse = 1 modulo 2^64 */
 } Survey;
 
+static bool fits(double v, double power) {
+        return decimal_fits(v, power, decimal_round(v, power));
+}
+
 /* Fewest digits from `from` on with which v fits, or DECIMAL_MAX + 1. */
 static unsigned digits_of(double v, unsigned from) {
         for (unsigned e = from; e <= DECIMAL_MAX; e++)
-                if (decimal_fits(v, POWERS_OF_TEN[e], decimal_round(v, POWERS_OF_TEN[e])))
+                if (fits(v, POWERS_OF_TEN[e]))
                         return e;
         return DECIMAL_MAX + 1;
 }
@@ -276,7 +282,7 @@ static void bridge(const Source *s, uint32_t first, uint32_t count, int64_t *x) 
         int64_t before = s->last;
         for (uint32_t i = 0; i < count;) {
                 uint32_t next = i;
-                while (next < count && !decimal_fits(s->values[first + next], s->power, decimal_round(s->values[first + next], s->power)))
+                while (next < count && !fits(s->values[first + next], s->power))
                         next++;
                 int64_t step = next < count ? (int64_t)((uint64_t)x[next] - (uint64_t)before) / (int64_t)(next - i + 1) : 0;
                 for (; i < next; i++)
@@ -319,7 +325,7 @@ static void put_runs(Buf *out, const double *values, uint32_t n, double power, b
         uint32_t after = 0; /* the last run */
         for (uint32_t i = 0; i < n;) {
                 uint32_t run = 0;
-                while (i + run < n && !decimal_fits(values[i + run], power, decimal_round(values[i + run], power)))
+                while (i + run < n && !fits(values[i + run], power))
                         run++;
                 if (run == 0) {
                         i++;
@@ -381,16 +387,6 @@ static void put_places(Buf *out, const double *values, uint32_t n, CodecEffort e
         buf_put_char(out, (char)source.shift);
         put_word(out, origin);
         ints_encode(fill_places, &source, n, effort, out);
-}
-
-/* Two encodings lie in `out` at `from` and at `second`: keeps the shorter one. */
-static void keep_shorter(Buf *out, size_t from, size_t second) {
-        if (buf_error(out))
-                return;
-        size_t len = second - from, len2 = out->len - second;
-        if (len2 < len)
-                memmove(out->data + from, out->data + second, len2);
-        out->len = from + (len2 < len ? len2 : len);
 }
 
 /* ---- Sums of decimal numbers ---- */
@@ -464,7 +460,7 @@ void values_encode(const double *values, uint32_t n, CodecEffort effort, Buf *ou
                 return;
         size_t second = out->len;
         put_corrected(out, values, n, digits, effort);
-        keep_shorter(out, from, second);
+        ints_keep_shorter(out, from, second);
 }
 
 /* ---- Reading ---- */
@@ -554,7 +550,9 @@ static void put_in_place(const Specials *s, uint32_t n, uint32_t first, uint32_t
 
 static bool get_corrected(const uint8_t *at, const uint8_t *end, Column *c) {
         uint64_t len;
-        if (!get_number(&at, end, &c->m) || !get_number(&at, end, &c->c) || !varint_get(&at, end, &len) || len > (uint64_t)(end - at))
+        if (!get_number(&at, end, &c->m) || !get_number(&at, end, &c->c) || !varint_get(&at, end, &len))
+                return false;
+        if (len > (uint64_t)(end - at))
                 return false;
         c->ints = at;
         c->ints_end = c->corrections = at + len;
@@ -605,21 +603,38 @@ static int get_column(const uint8_t *bytes, size_t len, uint32_t n, Column *c) {
         return get_body(at, end, c) ? 0 : -EBADMSG;
 }
 
-static void scale(const Column *c, const int64_t *x, uint32_t count, double *values) {
-        double power = POWERS_OF_TEN[c->digits];
+/* The doubles of m + x[i], when all are below 2^51: additions then do what a conversion does, and several at once.
+ * Otherwise false, with nothing of use in values. */
+static bool convert_near(uint64_t m, const int64_t *x, uint32_t count, double *values) {
+        uint64_t magic = double_bits(DECIMAL_MAGIC), half = (uint64_t)1 << 51, beyond = 0;
+        for (uint32_t i = 0; i < count; i++) {
+                uint64_t sum = m + (uint64_t)x[i];
+                beyond |= sum + half;
+                values[i] = bits_double(sum + magic) - DECIMAL_MAGIC;
+        }
+        return beyond >> 52 == 0;
+}
+
+static void convert(const Column *c, int64_t *x, uint32_t count, double *values) {
         uint64_t m = c->m, g = c->g;
+        if (g != 1)
+                for (uint32_t i = 0; i < count; i++)
+                        x[i] = (int64_t)(g * (uint64_t)x[i]);
+        if (convert_near(m, x, count, values))
+                return;
+        for (uint32_t i = 0; i < count; i++)
+                values[i] = (double)(int64_t)(m + (uint64_t)x[i]);
+}
+
+/* Changes x. */
+static void scale(const Column *c, int64_t *x, uint32_t count, double *values) {
+        double power = POWERS_OF_TEN[c->digits];
         if (c->kind == KIND_BITS && !c->corrections) {
                 for (uint32_t i = 0; i < count; i++)
-                        values[i] = bits_double(place(m + ((uint64_t)x[i] << c->shift)));
+                        values[i] = bits_double(place(c->m + ((uint64_t)x[i] << c->shift)));
                 return;
         }
-        if (g == 1)
-                for (uint32_t i = 0; i < count; i++)
-                        values[i] = (double)(int64_t)(m + (uint64_t)x[i]);
-        else
-                for (uint32_t i = 0; i < count; i++)
-                        values[i] = (double)(int64_t)(m + g * (uint64_t)x[i]);
-        /* Apart from the conversions, so that two or four are divided at once. */
+        convert(c, x, count, values);
         if (c->digits)
                 for (uint32_t i = 0; i < count; i++)
                         values[i] /= power;
@@ -761,11 +776,11 @@ void values_encode_beside(const double *values, const double *base, uint32_t n, 
                 size_t second = out->len;
                 if (decimal) {
                         put_near(&s, survey_of.digits, n, effort, out);
-                        keep_shorter(out, from, second);
+                        ints_keep_shorter(out, from, second);
                         second = out->len;
                 }
                 put_near_places(&s, n, effort, out);
-                keep_shorter(out, from, second);
+                ints_keep_shorter(out, from, second);
         }
 }
 

@@ -54,8 +54,11 @@
  *   A time column begins with its form:
  *     0 regular   varint step: instant i is min + i * step
  *     1 segments  SEGMENT_INSTANTS instants each (the last one what is left): for each segment but the first varint
- *                 (its first instant - the first instant of the segment before); for each varint length; then what
- *                 times_encode() wrote for each. A reader of one hour of a day decodes two of them.
+ *                 (its first instant - the first instant of the segment before); for each varint (length << 1 | packed);
+ *                 then the segments. One that is not packed is what times_encode() wrote. A packed one, which a reader of one
+ *                 hour of a day needs not decode outside of that hour:
+ *                   varint step; 1 byte width (0..32); then for each instant `width` bits p, lowest bit first.
+ *                   Instant i is (first instant - p[0]) + i * step + p[i].
  *
  * Times. A table of all time columns: pages of TIME_PAGE entries of 32 bytes (the last one shorter), each page followed by its CRC.
  *      0   8  offset of the column
@@ -73,7 +76,7 @@
  * Labels: pages of LABEL_PAGE pairs; a page has pairs of one name only. The last page of a name is shorter.
  *      0   4  CRC of what follows
  *     then varint: offset in the postings section of the first list that is there
- *     then for each group of LABEL_GROUP pairs: varint its length, varint length of its lists in the postings section
+ *     then for each group of LABEL_GROUP pairs: 2 bytes its length, 4 bytes length of its lists in the postings section
  *     then the groups. A pair is
  *            value: the first of a group: varint length, bytes;
  *                   others: varint bytes shared with the first of the group, varint length of the rest, the rest
@@ -112,7 +115,7 @@
  * Validity. What a checksum does not cover is checked where it is read; a reader never reads outside of the section and asks for
  * memory in proportion to the file only:
  *   P1  sections tile the file; pages tile their sections; columns tile theirs
- *   P2  pair numbers of a series ascend and are below the number of pairs
+ *   P2  a series has a label; its pair numbers ascend and are below the number of pairs
  *   P3  ordinals of a list ascend and are below the number of series; no list is empty
  *   P4  values of a name ascend; names ascend; no value is empty or longer than LABEL_VALUE_MAX
  *   P5  instants of a column strictly ascend from its min_ms to its max_ms; chunks of a series ascend and do not overlap
@@ -126,6 +129,7 @@
 
 #include "base/crc32c.h"
 
+#include <assert.h>
 #include <endian.h>
 
 #define LAYOUT_MAGIC "PLXPART\n"
@@ -161,6 +165,7 @@ enum {
         SERIES_PAGE = 32,
         LABEL_PAGE = 64,
         LABEL_GROUP = 8,
+        LABEL_GROUP_HEAD = 6,
         TIME_PAGE = 64,
         TIME_ENTRY = 32,
         SEGMENT_INSTANTS = 512,
@@ -179,6 +184,8 @@ enum {
         CHUNK_GAP = 1,
         CHUNK_OTHER_KIND = 2,
 };
+
+static_assert(LABEL_GROUP * (LABEL_VALUE_MAX + POSTINGS_INLINE + 16) <= UINT16_MAX, "a group's length fits its two bytes");
 
 typedef enum Section {
         SECTION_COLUMNS,
@@ -205,6 +212,12 @@ static inline uint32_t layout_seed(uint32_t header_crc, Seed kind, uint32_t numb
         return header_crc + ((uint32_t)kind + 1) * UINT32_C(0x9E3779B9) + number * UINT32_C(0x85EBCA6B);
 }
 
+static inline uint16_t load16(const uint8_t *at) {
+        uint16_t v;
+        memcpy(&v, at, sizeof v);
+        return le16toh(v);
+}
+
 static inline uint32_t load32(const uint8_t *at) {
         uint32_t v;
         memcpy(&v, at, sizeof v);
@@ -215,6 +228,11 @@ static inline uint64_t load64(const uint8_t *at) {
         uint64_t v;
         memcpy(&v, at, sizeof v);
         return le64toh(v);
+}
+
+static inline void store16(uint8_t *at, uint16_t v) {
+        v = htole16(v);
+        memcpy(at, &v, sizeof v);
 }
 
 static inline void store32(uint8_t *at, uint32_t v) {

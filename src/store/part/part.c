@@ -112,11 +112,8 @@ static int read_footer(Part *p, PartDamage *ret_damage) {
 
 /* ---- directory and names ---- */
 
-static bool take_pages(const uint8_t **at, const uint8_t *end, uint32_t n, uint64_t section, uint32_t **ret_offsets) {
-        uint32_t *offsets = calloc((size_t)n + 1, sizeof *offsets);
-        if (!offsets)
-                return false;
-        *ret_offsets = offsets;
+/* The offsets of n pages from their lengths, which add up to the section's. */
+static bool take_pages(const uint8_t **at, const uint8_t *end, uint32_t n, uint64_t section, uint32_t *offsets) {
         uint64_t sum = 0, len;
         for (uint32_t i = 0; i < n; i++) {
                 if (!varint_get(at, end, &len) || len <= CRC_SIZE || len > section - sum)
@@ -129,8 +126,8 @@ static bool take_pages(const uint8_t **at, const uint8_t *end, uint32_t n, uint6
 
 static bool take_directory(Part *p) {
         const uint8_t *at = p->map.bytes + p->begins[SECTION_DIRECTORY], *end = p->map.bytes + p->begins[SECTION_COUNT];
-        return take_pages(&at, end, p->n_series_pages, section_len(p, SECTION_SERIES), &p->series_at) &&
-               take_pages(&at, end, p->n_label_pages, section_len(p, SECTION_LABELS), &p->label_at) && at == end;
+        return take_pages(&at, end, p->n_series_pages, section_len(p, SECTION_SERIES), p->series_at) &&
+               take_pages(&at, end, p->n_label_pages, section_len(p, SECTION_LABELS), p->label_at) && at == end;
 }
 
 static int span_order(Span a, Span b) {
@@ -179,7 +176,9 @@ static size_t checked_words(const Part *p) {
 static int make_tables(Part *p) {
         p->names = calloc((size_t)p->n_names + 1, sizeof *p->names);
         p->checked = calloc(checked_words(p), sizeof *p->checked);
-        if (!p->names || !p->checked)
+        p->series_at = calloc((size_t)p->n_series_pages + 1, sizeof *p->series_at);
+        p->label_at = calloc((size_t)p->n_label_pages + 1, sizeof *p->label_at);
+        if (!p->names || !p->checked || !p->series_at || !p->label_at)
                 return -ENOMEM;
         for (unsigned k = 1; k < CHECKED_KIND_COUNT; k++)
                 p->checked_begin[k] = p->checked_begin[k - 1] + bits_of(p, (CheckedKind)(k - 1));
@@ -201,8 +200,6 @@ static int read_tables(Part *p, PartDamage *ret_damage) {
                         load32(f + FOOTER_DIRECTORY_CRC));
         if (good && take_directory(p))
                 return 0;
-        if (good && (!p->series_at || (p->n_label_pages && !p->label_at && p->series_at[p->n_series_pages])))
-                return -ENOMEM;
         part_damage(ret_damage, p->name, "directory at byte %llu: %s", directory, good ? "contradicts itself" : "checksum");
         return -EBADMSG;
 }

@@ -107,8 +107,8 @@ typedef struct PartChunk {
 /* Appends the series' canonical run to ret_run and its chunks (PartChunk) to ret_chunks (either may be NULL). -EBADMSG. */
 int part_series(const Part *p, uint32_t ordinal, Buf *ret_run, Buf *ret_chunks) MUST_USE;
 
-/* Reads many series, ascending, at a fraction of part_series(): what neighbours have in common is not read twice. Used by one thread;
- * the part stays open meanwhile. */
+/* Reads many series, ascending, at a fraction of part_series(): what neighbours have in common is not read twice. About 80 KiB. Used
+ * by one thread; the part stays open meanwhile. */
 typedef struct PartCursor PartCursor;
 int part_cursor_new(const Part *p, PartCursor **ret_cursor) MUST_USE;
 PartCursor *part_cursor_free(PartCursor *c);

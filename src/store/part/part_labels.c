@@ -6,6 +6,8 @@
 
 #include <assert.h>
 
+#define NAME_GUESSES 3
+
 static int span_order(Span a, Span b) {
         int r = memcmp(a.text, b.text, a.len < b.len ? a.len : b.len);
         return r ? r : a.len < b.len ? -1 : a.len > b.len;
@@ -26,8 +28,12 @@ const PartName *part_find_name(const Part *p, Span name) {
         return NULL;
 }
 
-const PartName *part_name_of(const Part *p, uint32_t pair) {
+const PartName *part_name_of(const Part *p, uint32_t pair, const PartName *guess) {
         assert(pair < p->n_pairs);
+        const PartName *end = p->names + p->n_names;
+        for (unsigned i = 0; guess && guess < end && i < NAME_GUESSES; i++, guess++)
+                if (pair >= guess->first_pair && pair - guess->first_pair < guess->n_pairs)
+                        return guess;
         uint32_t low = 0, high = p->n_names;
         while (high - low > 1) {
                 uint32_t mid = low + (high - low) / 2;
@@ -43,7 +49,7 @@ const PartName *part_name_of(const Part *p, uint32_t pair) {
 
 /* The head of a page: where its groups are. */
 typedef struct LabelPage {
-        uint32_t first_pair, n_pairs, n_groups;
+        uint32_t n_groups;
         const uint8_t *groups[LABEL_PAGE / LABEL_GROUP + 1]; /* one more: the end */
         uint64_t lists[LABEL_PAGE / LABEL_GROUP];            /* of each group, in the postings section */
 } LabelPage;
@@ -56,22 +62,22 @@ static int open_page(const Part *p, const PartName *name, uint32_t k, LabelPage 
                 return r;
         const uint8_t *at = (const uint8_t *)bytes.text, *end = at + bytes.len;
         uint32_t left = name->n_pairs - k * LABEL_PAGE, n = left < LABEL_PAGE ? left : LABEL_PAGE;
-        *ret_page = (LabelPage){ .first_pair = name->first_pair + k * LABEL_PAGE, .n_pairs = n,
-                                 .n_groups = (n + LABEL_GROUP - 1) / LABEL_GROUP };
-        uint64_t lens[LABEL_PAGE / LABEL_GROUP], list, whole = 0, lists;
-        if (!varint_get(&at, end, &list))
+        ret_page->n_groups = (n + LABEL_GROUP - 1) / LABEL_GROUP;
+        uint64_t list;
+        if (!varint_get(&at, end, &list) || (size_t)(end - at) < (size_t)ret_page->n_groups * LABEL_GROUP_HEAD)
                 return -EBADMSG;
-        for (uint32_t g = 0; g < ret_page->n_groups; g++) {
-                if (!varint_get(&at, end, &lens[g]) || !varint_get(&at, end, &lists) || lens[g] > (size_t)(end - at))
+        const uint8_t *group = at + (size_t)ret_page->n_groups * LABEL_GROUP_HEAD;
+        for (uint32_t g = 0; g < ret_page->n_groups; g++, at += LABEL_GROUP_HEAD) {
+                size_t len = load16(at);
+                if (len > (size_t)(end - group))
                         return -EBADMSG;
+                ret_page->groups[g] = group;
                 ret_page->lists[g] = list;
-                list += lists; /* a sum that is out of the section is found when a list is read */
-                whole += lens[g];
+                group += len;
+                list += load32(at + 2); /* a sum that is out of the section is found when a list is read */
         }
-        if (whole != (size_t)(end - at))
+        if (group != end)
                 return -EBADMSG;
-        for (uint32_t g = 0; g < ret_page->n_groups; at += lens[g++])
-                ret_page->groups[g] = at;
         ret_page->groups[ret_page->n_groups] = end;
         return 0;
 }
@@ -118,8 +124,8 @@ static int take_list(const uint8_t **at, const uint8_t *end, bool *ret_apart, ui
         return 0;
 }
 
-int part_pair_text(const Part *p, uint32_t pair, PairText *ret_text) {
-        const PartName *name = part_name_of(p, pair);
+int part_pair_text(const Part *p, const PartName *name, uint32_t pair, PairText *ret_text) {
+        assert(pair - name->first_pair < name->n_pairs);
         LabelPage page;
         uint32_t in_name = pair - name->first_pair, in_page = in_name % LABEL_PAGE, g = in_page / LABEL_GROUP;
         int r = open_page(p, name, in_name / LABEL_PAGE, &page);

@@ -61,14 +61,14 @@ int part_list(const Part *p, uint32_t pair, uint64_t at, uint64_t len, Span *ret
 
 /* The name; NULL when no series has it. */
 const PartName *part_find_name(const Part *p, Span name);
-/* The name of a pair, which is below n_pairs. */
-const PartName *part_name_of(const Part *p, uint32_t pair);
+/* The name of a pair, which is below n_pairs; `guess` (may be NULL) is one that is likely, or one a bit before it. */
+const PartName *part_name_of(const Part *p, uint32_t pair, const PartName *guess);
 
 /* A pair's value is a prefix of another one and a rest, both in the map. */
 typedef struct PairText {
         Span shared, rest;
 } PairText;
-int part_pair_text(const Part *p, uint32_t pair, PairText *ret_text) MUST_USE;
+int part_pair_text(const Part *p, const PartName *name, uint32_t pair, PairText *ret_text) MUST_USE;
 
 /* A walk over the pairs of a name, ascending. */
 typedef struct PairWalk {

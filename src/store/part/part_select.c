@@ -151,7 +151,7 @@ static int verdict(const Part *p, const Condition *c, Verdicts *v, uint32_t pair
         if (!(v->asked[k / 64] & bit)) {
                 PairText text;
                 char room[LABEL_VALUE_MAX];
-                int r = part_pair_text(p, pair, &text);
+                int r = part_pair_text(p, c->name, pair, &text);
                 if (r < 0)
                         return r;
                 v->asked[k / 64] |= bit;

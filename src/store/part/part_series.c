@@ -31,7 +31,7 @@ static int open_series_page(SeriesWalk *w, uint32_t page) {
 
 static int take_all_labels(SeriesWalk *w) {
         uint64_t n, v;
-        if (!get(w, &n) || n > LABELS_MAX)
+        if (!get(w, &n) || n == 0 || n > LABELS_MAX)
                 return -EBADMSG;
         uint64_t id = 0;
         for (unsigned i = 0; i < n; i++) {
@@ -171,7 +171,7 @@ static size_t length_size(size_t n) {
 /* Appends the label of a pair. */
 static int put_label(const Part *p, const PartName *name, uint32_t pair, Buf *out) {
         PairText text;
-        int r = part_pair_text(p, pair, &text);
+        int r = part_pair_text(p, name, pair, &text);
         if (r < 0)
                 return r;
         size_t name_len = name->text.len, value_len = text.shared.len + text.rest.len;
@@ -198,7 +198,7 @@ static int put_run(const SeriesWalk *w, Buf *ret_run) {
         const PartName *before = NULL;
         size_t begin = ret_run->len;
         for (unsigned i = 0; i < w->n_ids; i++) {
-                const PartName *name = part_name_of(w->p, w->ids[i]);
+                const PartName *name = part_name_of(w->p, w->ids[i], before ? before + 1 : w->p->names);
                 int r = name == before ? -EBADMSG : put_label(w->p, name, w->ids[i], ret_run);
                 if (r < 0)
                         return r;
@@ -217,7 +217,22 @@ int part_series(const Part *p, uint32_t ordinal, Buf *ret_run, Buf *ret_chunks) 
 
 /* ---- the cursor ---- */
 
+#define CACHE_PAIRS 1024u
+#define CACHE_BYTES ((size_t)64 << 10)
+
+/* Labels that were made lately: the same few hundred come again with every metric. */
+typedef struct CachedLabel {
+        uint32_t pair; /* + 1; 0: none */
+        uint32_t at, len;
+} CachedLabel;
+
+typedef struct LabelCache {
+        CachedLabel entries[CACHE_PAIRS];
+        Buf text;
+} LabelCache;
+
 struct PartCursor {
+        LabelCache cache;
         SeriesWalk walk;
         Buf chunks, run;
         /* The series that `run` is of: its pairs, their names, where each label ends. */
@@ -244,17 +259,34 @@ PartCursor *part_cursor_free(PartCursor *c) {
         buf_deinit(&c->chunks);
         buf_deinit(&c->run);
         buf_deinit(&c->last);
+        buf_deinit(&c->cache.text);
         free(c);
         return NULL;
 }
 
-/* The name of a pair, most often that of the label at the same place in the series before. */
-static const PartName *cursor_name(const PartCursor *c, unsigned i) {
-        uint32_t pair = c->walk.ids[i];
-        const PartName *guess = i < c->n ? c->names[i] : NULL;
-        if (guess && pair >= guess->first_pair && pair - guess->first_pair < guess->n_pairs)
-                return guess;
-        return part_name_of(c->walk.p, pair);
+static void cache_label(LabelCache *cache, uint32_t pair, const char *label, size_t len) {
+        if (cache->text.len + len > CACHE_BYTES) {
+                memset(cache->entries, 0, sizeof cache->entries);
+                buf_reset(&cache->text);
+        }
+        size_t at = cache->text.len;
+        buf_put(&cache->text, label, len);
+        if (cache->text.len == at + len)
+                cache->entries[pair % CACHE_PAIRS] = (CachedLabel){ pair + 1, (uint32_t)at, (uint32_t)len };
+}
+
+/* As put_label() into c->run. */
+static int put_cached_label(PartCursor *c, const PartName *name, uint32_t pair) {
+        const CachedLabel *e = &c->cache.entries[pair % CACHE_PAIRS];
+        size_t begin = c->run.len;
+        if (e->pair == pair + 1) {
+                buf_put(&c->run, c->cache.text.data + e->at, e->len);
+                return buf_error(&c->run);
+        }
+        int r = put_label(c->walk.p, name, pair, &c->run);
+        if (r == 0)
+                cache_label(&c->cache, pair, c->run.data + begin, c->run.len - begin);
+        return r;
 }
 
 /* Makes the run of the series that the walk is at: labels that the one before had at the same place are copied. */
@@ -268,16 +300,17 @@ static int cursor_run(PartCursor *c) {
         for (unsigned i = 0; i < w->n_ids; i++) {
                 bool had = i < c->n;
                 uint32_t end = had ? c->ends[i] : 0;
-                if (had && c->ids[i] == w->ids[i]) {
+                /* Most often that of the label at the same place in the series before. */
+                const PartName *name = part_name_of(w->p, w->ids[i], had ? c->names[i] : NULL);
+                int r = i && c->names[i - 1] == name ? -EBADMSG : 0;
+                if (r == 0 && had && c->ids[i] == w->ids[i])
                         buf_put(&c->run, c->last.data + begin, end - begin);
-                } else {
-                        const PartName *name = cursor_name(c, i);
-                        int r = i && c->names[i - 1] == name ? -EBADMSG : put_label(w->p, name, w->ids[i], &c->run);
-                        if (r < 0)
-                                return r;
-                        c->ids[i] = w->ids[i];
-                        c->names[i] = name;
-                }
+                else if (r == 0)
+                        r = put_cached_label(c, name, w->ids[i]);
+                if (r < 0)
+                        return r;
+                c->ids[i] = w->ids[i];
+                c->names[i] = name;
                 c->ends[i] = (uint32_t)c->run.len;
                 begin = end;
         }

@@ -10,9 +10,10 @@ typedef struct Verify {
         uint64_t next;       /* byte of the columns that comes next */
         uint32_t next_time;  /* time column that comes next */
         Buf chunks, strings;
-        int64_t *times;
+        int64_t *times;      /* room for `room` of each */
         double *values;
-        uint32_t *offsets;
+        uint32_t room;
+        uint32_t offsets[STRINGS_AT_ONCE + 1];
 } Verify;
 
 static void verify_deinit(Verify *v) {
@@ -20,7 +21,21 @@ static void verify_deinit(Verify *v) {
         buf_deinit(&v->strings);
         free(v->times);
         free(v->values);
-        free(v->offsets);
+}
+
+static int make_room(Verify *v, uint32_t n) {
+        if (n <= v->room)
+                return 0;
+        int64_t *times = reallocarray(v->times, n, sizeof *times);
+        if (times)
+                v->times = times;
+        double *values = reallocarray(v->values, n, sizeof *values);
+        if (values)
+                v->values = values;
+        if (!times || !values)
+                return -ENOMEM;
+        v->room = n;
+        return 0;
 }
 
 static int damaged(Verify *v, const char *what, uint64_t number, uint64_t at) {
@@ -40,6 +55,9 @@ static int verify_times(Verify *v, uint64_t until) {
                         r = part_time_column(p, number, &e, &bytes);
                 if (r < 0 || e.at != v->next)
                         return damaged(v, "time column", number, v->next);
+                r = make_room(v, e.n);
+                if (r < 0)
+                        return r;
                 r = time_column_window((const uint8_t *)bytes.text, bytes.len, &e, INT64_MIN, INT64_MAX, v->times, &first, &n);
                 if (r < 0 || n != e.n || v->times[0] != e.min_ms || v->times[n - 1] != e.max_ms)
                         return damaged(v, "time column", number, e.at);
@@ -63,8 +81,8 @@ static int decode_strings(Verify *v, const PartChunk *c) {
 
 static int decode_chunk(Verify *v, const PartChunk *c) {
         uint32_t n;
-        int r = 0;
-        if (c->kind == CHUNK_HISTOGRAMS)
+        int r = make_room(v, c->n);
+        if (r == 0 && c->kind == CHUNK_HISTOGRAMS)
                 return decode_strings(v, c);
         unsigned columns = c->kind == CHUNK_ROLLUP ? c->columns : 1;
         for (unsigned k = 0; columns >> k && r == 0; k++)
@@ -161,11 +179,6 @@ static int verify_labels(Verify *v) {
 
 int part_verify(const Part *p, PartDamage *ret_damage) {
         CLEANUP(verify_deinit) Verify v = { .p = p, .damage = ret_damage, .next = p->begins[SECTION_COLUMNS] };
-        v.times = calloc(CODEC_MAX, sizeof *v.times);
-        v.values = calloc(CODEC_MAX, sizeof *v.values);
-        v.offsets = calloc(STRINGS_AT_ONCE + 1, sizeof *v.offsets);
-        if (!v.times || !v.values || !v.offsets)
-                return -ENOMEM;
         /* What was checked before may have rotted since. */
         part_forget(p);
         int r = verify_series(&v);

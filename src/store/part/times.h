@@ -1,7 +1,7 @@
 /* Time columns: instants shared by the series that were sampled together (layout.h, "A time column"). */
 #pragma once
 
-#include "base/buf.h"
+#include "store/codec/codec.h"
 
 #include <stdint.h>
 
@@ -14,7 +14,7 @@ typedef struct TimeEntry {
 } TimeEntry;
 
 /* Appends the column of n instants (1..CODEC_MAX), strictly ascending (asserted), without CRC. */
-void time_column_encode(const int64_t *times, uint32_t n, Buf *out);
+void time_column_encode(const int64_t *times, uint32_t n, CodecEffort effort, Buf *out);
 
 /* Finds the instants in begin_ms < t <= end_ms: *ret_first is the number of the first, *ret_n how many. With ret_times (room for
  * e->n, in which more than the answer may be written) they are in ret_times[0..*ret_n). `bytes` are the column without its

@@ -122,7 +122,8 @@ uint64_t part_writer_bytes(const PartWriter *w) {
 
 int part_writer_series(PartWriter *w, const uint8_t *run, size_t len) {
         assert(!w->complete);
-        assert(!w->any || labels_compare((const uint8_t *)w->begun.data, w->begun.len, run, len) < 0);
+        const Buf *last = w->waits ? &w->begun : &w->run;
+        assert(labels_compare((const uint8_t *)last->data, last->len, run, len) < 0);
         buf_reset(&w->begun);
         buf_put(&w->begun, run, len);
         w->any = w->waits = true;
@@ -130,8 +131,11 @@ int part_writer_series(PartWriter *w, const uint8_t *run, size_t len) {
         return fail(w, buf_error(&w->begun));
 }
 
-static bool span_equal(Span a, Span b) {
-        return a.len == b.len && memcmp(a.text, b.text, a.len) == 0;
+/* Compares names, values and the length between them at once. */
+static bool label_equal(const Label *a, const Label *b) {
+        size_t n = (size_t)(a->value.text + a->value.len - a->name.text);
+        return a->name.len == b->name.len && n == (size_t)(b->value.text + b->value.len - b->name.text) &&
+               memcmp(a->name.text, b->name.text, n) == 0;
 }
 
 /* Numbers of the begun series' labels; it takes the place of the last written one. */
@@ -139,9 +143,7 @@ static int intern(PartWriter *w) {
         Label labels[LABELS_MAX];
         size_t n = labels_split((const uint8_t *)w->begun.data, w->begun.len, labels);
         for (size_t i = 0; i < n; i++) {
-                bool same = i < w->n_labels && span_equal(labels[i].value, w->labels[i].value) &&
-                            span_equal(labels[i].name, w->labels[i].name);
-                if (same) {
+                if (i < w->n_labels && label_equal(&labels[i], &w->labels[i])) {
                         w->pairs.pairs[w->last_ids[i]].uses++;
                         continue;
                 }
@@ -156,10 +158,7 @@ static int intern(PartWriter *w) {
         w->begun = run;
         memcpy(w->labels, labels, n * sizeof *labels);
         w->n_labels = n;
-        /* The order is checked against what was begun last, which is the same now. */
-        buf_reset(&w->begun);
-        buf_put(&w->begun, w->run.data, w->run.len);
-        return buf_error(&w->begun);
+        return 0;
 }
 
 static int write_series(PartWriter *w) {
@@ -181,7 +180,7 @@ static int time_column(PartWriter *w, const int64_t *times, uint32_t n, uint32_t
         if (r != 0)
                 return r < 0 ? r : 0;
         uint64_t at = part_output_at(&w->out);
-        time_column_encode(times, n, &w->out.pending);
+        time_column_encode(times, n, w->effort, &w->out.pending);
         part_output_seal(&w->out, at, layout_seed(w->header_crc, SEED_TIMES, *ret_number));
         if (buf_error(&w->out.pending))
                 return buf_error(&w->out.pending);

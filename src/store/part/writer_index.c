@@ -252,8 +252,12 @@ static int put_label_page(IndexBuild *b, uint32_t first, uint32_t stop, uint64_t
                 size_t before = body.len;
                 uint64_t lists = part_output_at(o);
                 put_group(b, at, stop - at < LABEL_GROUP ? stop : at + LABEL_GROUP, &scratch, &body);
-                put_varint(&heads, body.len - before);
-                put_varint(&heads, part_output_at(o) - lists);
+                uint8_t head[LABEL_GROUP_HEAD];
+                if (part_output_at(o) - lists > UINT32_MAX)
+                        return -EFBIG;
+                store16(head, (uint16_t)(body.len - before));
+                store32(head + 2, (uint32_t)(part_output_at(o) - lists));
+                buf_put(&heads, head, sizeof head);
         }
         if (buf_error(&heads) || buf_error(&body))
                 return buf_error(&heads) ? buf_error(&heads) : buf_error(&body);

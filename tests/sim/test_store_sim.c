@@ -272,7 +272,8 @@ static void check_series(World *w, Known *k, bool settle) {
 static void check_all(World *w, bool settle) {
         for (size_t i = 0; i < SERIES; i++)
                 check_series(w, &w->series[i], settle);
-        if (w->f.events[STORE_EVENT_DAMAGE])
+        /* After a failed sync a power cut may take what a process has read since: that is damage. */
+        if (w->f.events[STORE_EVENT_DAMAGE] && !w->suspect)
                 fail_msg("seed %" PRIu64 ": taken for damage: %s", w->seed, w->f.event);
 }
 
@@ -574,7 +575,7 @@ static void check_files(World *w) {
                 fail_msg("seed %" PRIu64 ": %u parts, but the files are %s", w->seed, named, buf_cstr(&names));
         CHECK(w, strstr(buf_cstr(&names), ".tmp") == NULL);
         CHECK(w, x.tier[0].quarantined + x.tier[1].quarantined + x.tier[2].quarantined == 0);
-        CHECK(w, x.lost_log == 0);
+        CHECK(w, x.lost_log == 0 || w->suspect);
 }
 
 /* No more faults: the store goes on by itself, brings everything in order, and it is right. */

@@ -7,6 +7,9 @@
 #   make bench    cost and size beside the peers, on 200 domains              (root)
 #   make bench-store  the store beside Prometheus and VictoriaMetrics (an hour; BENCH=--quick: two minutes)
 #   make crash    2,500 kills of the store under load (an hour; CRASH='--cycles 100 --recovery 25')
+#   make sim      100,000 random lives of the store on a simulated disk (15 minutes; SEEDS=1000 FIRST=0)
+#   make damage   the store with each of its bytes changed, each call and each allocation failing (5 minutes)
+#   make race     the store's threads under the thread sanitizer for RACE_SECONDS (20)
 #   make fuzz     every fuzz target for FUZZ_SECONDS (600)
 #   make soak     the long tests: stuck guest for 2 min, churn of 200 domains (root)
 #   make docs     the generated references in docs/reference/
@@ -14,8 +17,11 @@
 
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 600
+SEEDS ?= 100000
+FIRST ?= 0
+RACE_SECONDS ?= 20
 
-.PHONY: all deps demo run test bench bench-store crash fuzz soak docs install clean
+.PHONY: all deps demo run test bench bench-store crash sim damage race fuzz soak docs install clean
 all: build/build.ninja
 	@ninja -C build
 
@@ -49,6 +55,18 @@ bench-store: all
 
 crash: all
 	@python3 tests/crash/kill.py $(CRASH)
+
+sim: all
+	@PARALLAX_SIM_SEEDS=$(SEEDS) PARALLAX_SIM_FIRST=$(FIRST) build/test_sim_store
+
+damage: all
+	@PARALLAX_FLIP_STEP=1 build/test_sim_store_damage
+	@PARALLAX_FAULT_STEP=1 build/test_sim_store_faults
+
+race:
+	@[ -e build/tsan/build.ninja ] || meson setup build/tsan -Db_sanitize=thread -Doptimization=1 -Db_lundef=false -Dwerror=false >/dev/null
+	@ninja -C build/tsan test_sim_store_threads >/dev/null
+	@PARALLAX_RACE_SECONDS=$(RACE_SECONDS) TSAN_OPTIONS=halt_on_error=1 build/tsan/test_sim_store_threads
 
 fuzz:
 	@scripts/install.sh build test

@@ -149,10 +149,10 @@ tiers:
     idle: {idle or monitor}
 host:
   interval: {kernel}
-containers:
-  interval: {kernel}
 store:
   directory: {self.dir}/store
+containers:
+  interval: {kernel}
 """
         with open(self.config, "w") as f:
             f.write(self.base + config)

@@ -235,6 +235,8 @@ int verb_store(const Cli *cli, int argc, char **argv) {
         if (argc < 2)
                 return usage(TEXT_STORE_NO_VERB);
         a.verb = argv[1];
+        if (strcmp(a.verb, "import") == 0)
+                return verb_import(cli, argc - 1, argv + 1);
         while (v < ARRAY_LEN(VERBS) && strcmp(a.verb, VERBS[v].name) != 0)
                 v++;
         if (v == ARRAY_LEN(VERBS))

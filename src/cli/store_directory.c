@@ -157,10 +157,6 @@ static void list_part(Vfs *vfs, const char *name, Table *t) {
         (void)part_close(p);
 }
 
-static void vfs_freep(Vfs **v) {
-        *v = vfs_free(*v);
-}
-
 static int inspect(const StoreArgs *a) {
         const TableColumn columns[] = { { text(TEXT_STORE_FILE), false, 0 }, { text(TEXT_STORE_TIER), false, 0 }, { text(TEXT_STORE_SERIES), true, 0 },
                                         { text(TEXT_STORE_SAMPLES), true, 0 }, { text(TEXT_STORE_SIZE), true, 0 }, { text(TEXT_STORE_EACH), true, 0 },

@@ -68,7 +68,7 @@ static void on_event(void *context, StoreEventKind kind, bool good, const char *
 
 static void log_events(StoreHost *h) {
         static const char *const IDS[] = { [STORE_EVENT_DAMAGE] = "store.damage", [STORE_EVENT_DISK] = "store.disk", [STORE_EVENT_LOG] = "store.log",
-                                           [STORE_EVENT_RETENTION] = "store.retention", [STORE_EVENT_CLOCK] = "store.clock" };
+                                           [STORE_EVENT_RETENTION] = "store.retention" };
         Event events[EVENTS_MAX];
         lock(&h->lock);
         size_t n = h->n_events;

@@ -3,19 +3,12 @@
 #include "ingest/local.h"
 
 #include "base/escape.h"
+#include "model/stale.h"
 
 #include <assert.h>
 #include <math.h>
 
-#define STALE_BITS UINT64_C(0x7ff0000000000002)
 #define NAME_CUT 1024u
-
-static double stale_marker(void) {
-        uint64_t bits = STALE_BITS;
-        double v;
-        memcpy(&v, &bits, sizeof v);
-        return v;
-}
 
 /* Appends text as a label's value may be: valid UTF-8, no NUL, not too long. Returns where it is, by offset. */
 typedef struct Place {

@@ -2,6 +2,7 @@
 #include "model/histogram.h"
 
 #include "base/protobuf.h"
+#include "model/stale.h"
 
 #include <assert.h>
 #include <math.h>
@@ -15,7 +16,6 @@ enum {
 enum { F_SPAN_OFFSET = 1, F_SPAN_LENGTH = 2 };
 
 #define SCHEMA_CUSTOM (-53)
-#define STALE_BITS UINT64_C(0x7ff0000000000002)
 /* Float histograms come out of arithmetic: so much may the buckets be over the count. */
 #define FLOAT_SLACK 1e-6
 

@@ -3,10 +3,6 @@
 
 #include <stdio.h>
 
-static void manifest_freep(Manifest **m) {
-        *m = manifest_free(*m);
-}
-
 /* ---- Deleting ---- */
 
 static int tombstone_add(Manifest *m, uint64_t below, const Matcher *matchers, size_t n, int64_t begin_ms, int64_t end_ms) {
@@ -59,10 +55,6 @@ int store_delete(Store *s, const Matcher *matchers, size_t n, int64_t begin_ms, 
 }
 
 /* ---- Copying ---- */
-
-static void vfs_freep(Vfs **v) {
-        *v = vfs_free(*v);
-}
 
 int store_snapshot(Store *s, const char *path) {
         int r = store_flush(s, false);

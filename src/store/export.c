@@ -3,11 +3,11 @@
 #include "base/escape.h"
 #include "base/number.h"
 #include "store/store_priv.h"
+#include "model/stale.h"
 
 #include <inttypes.h>
 #include <math.h>
 
-#define STALE_BITS UINT64_C(0x7ff0000000000002)
 #define NAN_BITS UINT64_C(0x7ff8000000000000) /* what "NaN" reads back as */
 #define PIECE ((size_t)64 << 10)
 #define ALL_SERIES ((size_t)100000000)

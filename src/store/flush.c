@@ -172,10 +172,6 @@ static int write_parts(Flush *f) {
         return r;
 }
 
-static void manifest_freep(Manifest **m) {
-        *m = manifest_free(*m);
-}
-
 /* Shows the parts instead of the frozen generation. */
 static int commit(Flush *f) {
         Store *s = f->store;

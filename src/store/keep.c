@@ -112,10 +112,6 @@ static void on_damaged(void *context, const char *text) {
         store_event(s, STORE_EVENT_DAMAGE, false, "%s", text);
 }
 
-static void manifest_freep(Manifest **m) {
-        *m = manifest_free(*m);
-}
-
 /* Whether a part that was just written cannot be opened: then what it was made of must stay. */
 static bool new_is_damaged(const Manifest *before, const Manifest *next) {
         for (size_t i = 0; i < next->n_parts; i++)

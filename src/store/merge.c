@@ -272,10 +272,6 @@ static int finish(Merge *m, Manifest *next, PartMeta *meta) {
         return r < 0 ? r : manifest_add(next, &entry);
 }
 
-static void manifest_freep(Manifest **m) {
-        *m = manifest_free(*m);
-}
-
 static int merge(Store *s, const Choice *c) {
         CLEANUP(merge_deinit) Merge m = { .store = s, .choice = c, .catalog = catalog_ref(s->catalog) };
         CLEANUP(manifest_freep) Manifest *next = manifest_dup(s->manifest);

@@ -11,10 +11,10 @@
  * The sample before the first of the day is looked for up to a day back. A row without samples is not written. */
 #include "store/rows.h"
 #include "store/store_priv.h"
+#include "model/stale.h"
 
 #include <math.h>
 
-#define STALE_BITS UINT64_C(0x7ff0000000000002)
 #define ALL_SERIES ((size_t)100000000)
 
 typedef struct Window {
@@ -80,17 +80,7 @@ static void folder_add(Folder *f, int64_t time, double v, double grown, bool cou
                 w->max = v;
 }
 
-static bool is_stale(double v) {
-        uint64_t bits;
-        memcpy(&bits, &v, sizeof bits);
-        return bits == STALE_BITS;
-}
-
 /* ---- One partition ---- */
-
-static void manifest_freep(Manifest **m) {
-        *m = manifest_free(*m);
-}
 
 typedef struct Rollup {
         Store *store;

@@ -60,7 +60,6 @@ typedef enum StoreEventKind {
         STORE_EVENT_DISK,        /* ingest stopped or resumed */
         STORE_EVENT_LOG,         /* a write or sync failed; or it works again */
         STORE_EVENT_RETENTION,   /* a part was deleted */
-        STORE_EVENT_CLOCK,       /* the clock jumped */
 } StoreEventKind;
 typedef void (*StoreEvent)(void *context, StoreEventKind kind, bool good, const char *text);
 

@@ -21,7 +21,7 @@ static const int64_t WINDOW_MS[STORE_TIER_COUNT] = { [STORE_5M] = 300 * MS_PER_S
 /* Instants that the store can hold; beyond is refused. About the years -283000 to 287000. */
 #define TIME_MAX_MS (INT64_C(1) << 53)
 
-/* Types of the log's records; payloads are described in record.c. */
+/* Types of the log's records; payloads are described in record.h. */
 enum { RECORD_SERIES = 1, RECORD_FLOATS = 2, RECORD_HISTOGRAMS = 3, RECORD_METADATA = 4 };
 
 /* A request under way: what will be logged. */

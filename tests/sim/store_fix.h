@@ -18,7 +18,7 @@ typedef struct Fix {
         Store *store;
         StoreOptions options;
         int64_t wall_ms, mono_ns;
-        unsigned events[STORE_EVENT_CLOCK + 1]; /* bad ones, by kind */
+        unsigned events[STORE_EVENT_RETENTION + 1]; /* bad ones, by kind */
         char event[512]; /* the last bad one */
         PartDamage damage; /* of the last open */
         const char *source;

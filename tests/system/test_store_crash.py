@@ -6,10 +6,6 @@ from harness import *
 sys.path.insert(0, os.path.join(TOP, "bench"))
 import servers
 
-if not servers.Parallax.available():
-    print("ok store: left out, this parallaxd has none")
-    sys.exit(0)
-
 
 @test("store: 40 kills under load and 10 in recovery lose nothing and invent nothing")
 def _():

@@ -45,6 +45,9 @@ int manifest_load(Vfs *vfs, Manifest **ret_manifest, PartDamage *ret_damage) MUS
 /* Durable when it returns 0. */
 int manifest_save(Vfs *vfs, const Manifest *m) MUST_USE;
 Manifest *manifest_free(Manifest *m);
+static inline void manifest_freep(Manifest **m) {
+        *m = manifest_free(*m);
+}
 Manifest *manifest_dup(const Manifest *m);
 /* Name of a part's file, "raw-00000012.part", "5m-00000013.part". */
 #define PART_NAME_MAX 40

@@ -42,7 +42,7 @@ typedef struct VfsOps {
         int (*append)(Vfs *v, VfsFile *f, const void *bytes, size_t n);
         int (*truncate)(Vfs *v, VfsFile *f, uint64_t size);
         /* The file's data and size are durable when it returns 0. After an error the file is not to be trusted
-         * with anything since the last success, and is not to be synced again (see docs/architecture.md). */
+         * with anything since the last success, and is not to be synced again (see docs/store.md). */
         int (*sync)(Vfs *v, VfsFile *f);
         /* Bytes read (short only at the end of the file) or negative errno. */
         ssize_t (*pread)(Vfs *v, VfsFile *f, void *bytes, size_t n, uint64_t offset);
@@ -75,6 +75,9 @@ static inline Vfs *vfs_free(Vfs *v) {
         if (v)
                 v->ops->free(v);
         return NULL;
+}
+static inline void vfs_freep(Vfs **v) {
+        *v = vfs_free(*v);
 }
 static inline int vfs_open(Vfs *v, const char *name, VfsOpen how, VfsFile **ret_file) {
         return v->ops->open(v, name, how, ret_file);

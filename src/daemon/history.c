@@ -133,5 +133,6 @@ void history_collect_self(Daemon *d) {
         self_set(&d->self, SELF_REMOTE_WRITE_BYTES, (double)w->bytes);
         self_set(&d->self, SELF_REMOTE_WRITE_SAMPLES, (double)w->samples);
         self_set(&d->self, SELF_REMOTE_WRITE_EXEMPLARS, (double)w->exemplars);
+        self_set(&d->self, SELF_REMOTE_WRITE_EXEMPLARS_DROPPED, (double)w->exemplars_dropped);
         self_set(&d->self, SELF_REMOTE_WRITE_WAITING, (double)ack_queue_length(d->acks));
 }

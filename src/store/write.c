@@ -37,7 +37,7 @@ void store_watch_space(Store *s, bool now) {
 }
 
 static int may_take(Store *s) {
-        if (s->options.read_only || wal_broken(s->wal))
+        if (s->options.read_only || s->unmoved || wal_broken(s->wal))
                 return -EROFS;
         if (s->disk_full)
                 return -ENOSPC;

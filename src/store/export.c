@@ -181,6 +181,7 @@ void store_info_json(Store *s, Buf *out) {
         buf_printf(out, "],\"head\":{\"series\":%u,\"samples\":%" PRIu64 ",\"bytes\":%zu", x.head_series, x.head_samples, x.head_bytes);
         if (x.head_samples)
                 buf_printf(out, ",\"min_ms\":%" PRId64 ",\"max_ms\":%" PRId64, x.head_min_ms, x.head_max_ms);
-        buf_printf(out, "},\"log\":{\"bytes\":%" PRIu64 ",\"broken\":%s,\"lost_places\":%" PRIu64 "}", x.wal.disk_bytes, x.log_broken ? "true" : "false", x.lost_log);
+        buf_printf(out, "},\"log\":{\"bytes\":%" PRIu64 ",\"broken\":%s,\"hangs\":%s,\"lost_places\":%" PRIu64 "}", x.wal.disk_bytes,
+                   x.log_broken ? "true" : "false", x.log_hangs ? "true" : "false", x.lost_log);
         buf_printf(out, ",\"memory_bytes\":%zu,\"disk_full\":%s,\"damaged\":%" PRIu64 "}\n", x.memory_bytes, x.disk_full ? "true" : "false", x.damaged);
 }

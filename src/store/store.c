@@ -127,7 +127,8 @@ static int open_log(Store *s, PartDamage *ret_damage) {
                 return r;
         uint32_t next = report.last_segment >= s->manifest->wal_first ? report.last_segment + 1 : s->manifest->wal_first;
         WalOptions o = { .store = s->manifest->store, .segment_bytes = SEGMENT_BYTES, .pending_bytes = PENDING_BYTES,
-                         .next_segment = next, .next_lsn = report.last_lsn + 1, .moved = true };
+                         .next_segment = next, .next_lsn = report.last_lsn + 1, .mono = s->options.mono,
+                         .clock_context = s->options.clock_context, .moved = true };
         s->appended = s->acked = report.last_lsn;
         s->naming = report.last_lsn + 1;
         s->unmoved = report.records > 0;
@@ -318,6 +319,23 @@ int store_commit(Store *s) {
         return r;
 }
 
+/* ---- A disk that does not answer ---- */
+
+/* Whoever called it is stuck in the call, so others look: the writer at each request, and the program now and then. */
+bool store_hangs(Store *s) {
+        if (!s->wal)
+                return false;
+        Duration waits = wal_waits(s->wal);
+        bool hangs = waits.ns >= STORE_HANG.ns, before = atomic_exchange(&s->hangs, hangs);
+        if (hangs && !before) {
+                s->hang_count++;
+                store_event(s, STORE_EVENT_LOG, false, "the disk has not answered for %lld s: nothing is taken until it does", (long long)(waits.ns / NS_PER_SEC));
+        } else if (!hangs && before) {
+                store_event(s, STORE_EVENT_LOG, true, "the disk answers again");
+        }
+        return hangs;
+}
+
 /* ---- Counting ---- */
 
 static void tier_stats(const Store *s, StoreStats *x) {
@@ -345,6 +363,8 @@ void store_stats(Store *s, StoreStats *ret_stats) {
                 x.tier[i].quarantined = s->stats.tier[i].quarantined;
         if (s->wal)
                 wal_stats(s->wal, &x.wal);
+        x.log_hangs = s->hangs;
+        x.hangs = s->hang_count;
         x.log_broken = s->unmoved || (s->wal && wal_broken(s->wal));
         x.disk_full = s->disk_full;
         x.head_series = index_count(h->index);

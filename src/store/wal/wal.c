@@ -108,6 +108,7 @@ struct Wal {
         uint32_t seed;
         _Atomic uint64_t durable;
         _Atomic bool broken;
+        _Atomic int64_t call_ns; /* when the call of the disk began that is under way; 0: none is */
 
         Lock lock; /* for what appenders and committers share: held for no longer than a copy */
         ChunkList collected;
@@ -260,6 +261,23 @@ int wal_append(Wal *w, uint8_t type, const WalBytes *parts, size_t n_parts, uint
         return 0;
 }
 
+/* ---- Time ---- */
+
+static MonoTime now_of(const Wal *w) {
+        return w->options.mono ? w->options.mono(w->options.clock_context) : mono_now();
+}
+
+/* The disk is called next. */
+static void call(Wal *w) {
+        int64_t ns = now_of(w).ns;
+        w->call_ns = ns ? ns : 1;
+}
+
+Duration wal_waits(const Wal *w) {
+        int64_t began = w->call_ns;
+        return (Duration){ began ? now_of(w).ns - began : 0 };
+}
+
 /* ---- Segments ---- */
 
 static void count_disk(Wal *w, int64_t bytes) {
@@ -303,6 +321,7 @@ static int begin_segment(Wal *w) {
         char name[SEGMENT_NAME_MAX];
         segment_name(w->number, name);
         int r = reserve_segment(w);
+        call(w);
         if (r == 0)
                 r = vfs_open(w->vfs, name, VFS_CREATE, &w->file);
         if (r < 0)
@@ -325,6 +344,7 @@ static int begin_segment(Wal *w) {
         if (r < 0)
                 return r;
         note_size(w, sizeof bytes);
+        call(w);
         return vfs_sync_directory(w->vfs); /* (4) */
 }
 
@@ -423,9 +443,9 @@ static void count_sync(Wal *w, Duration took) {
 static int sync_segment(Wal *w) {
         if (!w->file || w->size == w->durable_size)
                 return 0;
-        MonoTime begin = mono_now();
+        call(w);
         int r = vfs_sync(w->vfs, w->file);
-        count_sync(w, mono_since(mono_now(), begin));
+        count_sync(w, wal_waits(w));
         w->untrusted = r < 0;
         if (r < 0)
                 return r;
@@ -448,6 +468,7 @@ static int write_chunk(Wal *w) {
         }
         if (r == 0 && !w->file)
                 r = begin_segment(w);
+        call(w);
         if (r == 0)
                 r = vfs_append(w->vfs, w->file, w->unwritten->bytes, w->unwritten->used);
         if (r < 0)
@@ -468,6 +489,7 @@ static int write_out(Wal *w, bool sync) {
                 r = sync_segment(w);
         if (r < 0)
                 abandon_segment(w);
+        w->call_ns = 0;
         return r;
 }
 

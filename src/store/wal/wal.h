@@ -23,6 +23,8 @@ typedef struct WalOptions {
         uint32_t next_segment;  /* number of the first segment that this log creates: above that of every segment there is, and
                                  * not below the first one that a replay will begin with */
         uint64_t next_lsn;      /* one above the last that replay found; 1 when it found none */
+        MonoTime (*mono)(void *context); /* NULL: the machine's */
+        void *clock_context;
         bool moved;             /* what was replayed will be elsewhere, durably, before a record of this log is relied on; so it need not
                                  * be synced here */
 } WalOptions;
@@ -56,6 +58,8 @@ int wal_commit(Wal *w, bool sync) MUST_USE;
 /* Number up to which records are durable. Any thread. */
 uint64_t wal_durable(const Wal *w);
 bool wal_broken(const Wal *w);
+/* For how long one call of the disk has been under way; 0: none is. Any thread: whoever made that call cannot say it. */
+Duration wal_waits(const Wal *w);
 /* Tries to go on after a failure: everything not durable into a new segment. */
 int wal_mend(Wal *w) MUST_USE;
 /* Commits, and lets the next record begin a new segment; *ret_segment is its number. What was appended before is in

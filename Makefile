@@ -6,6 +6,7 @@
 #   make test     every test that fits in 20 minutes                          (root)
 #   make bench    cost and size beside the peers, on 200 domains              (root)
 #   make bench-store  the store beside Prometheus and VictoriaMetrics (an hour; BENCH=--quick: two minutes)
+#   make load     500,000 samples a second offered for ten minutes, beside reads (LOAD='--minutes 2 --url PATH')
 #   make crash    2,500 kills of the store under load (an hour; CRASH='--cycles 100 --recovery 25')
 #   make sim      100,000 random lives of the store on a simulated disk (15 minutes; SEEDS=1000 FIRST=0)
 #   make damage   the store with each of its bytes changed, each call and each allocation failing (5 minutes)
@@ -21,7 +22,7 @@ SEEDS ?= 100000
 FIRST ?= 0
 RACE_SECONDS ?= 20
 
-.PHONY: all deps demo run test bench bench-store crash sim damage race fuzz soak docs install clean
+.PHONY: all deps demo run test bench bench-store load crash sim damage race fuzz soak docs install clean
 all: build/build.ninja
 	@ninja -C build
 
@@ -52,6 +53,9 @@ bench: all
 bench-store: all
 	@scripts/install.sh test
 	@python3 bench/store.py $(BENCH)
+
+load: all
+	@python3 bench/load.py $(LOAD)
 
 crash: all
 	@python3 tests/crash/kill.py $(CRASH)

@@ -35,7 +35,7 @@ bool sample_fault_is_temporary(SampleFault f);
 typedef struct SeriesSink SeriesSink;
 struct SeriesSink {
         /* `source` names who sends, for limits and counters ("remote_write", "local", ...). 0; or why nothing can be
-         * taken now: -ENOSPC (disk), -EROFS (the log is broken), -ENOBUFS (too much waits for the disk), -ENOMEM. */
+         * taken now: -ENOSPC (disk), -EROFS (the log is broken), -ETIMEDOUT (the disk hangs), -ENOBUFS (too much waits for the disk), -ENOMEM. */
         int (*begin)(SeriesSink *s, const char *source);
         /* The series of a canonical run (checked: *ret_fault says what is wrong with it). */
         SampleFault (*series)(SeriesSink *s, const uint8_t *run, size_t len, SeriesRef *ret_ref, LabelsFault *ret_fault);
@@ -44,6 +44,9 @@ struct SeriesSink {
         SampleFault (*floats)(SeriesSink *s, SeriesRef ref, const int64_t *times_ms, const double *values, size_t n, size_t *ret_taken);
         /* A native histogram as canonical bytes (see model/histogram.h), which the caller has validated. */
         SampleFault (*histogram)(SeriesSink *s, SeriesRef ref, int64_t time_ms, const uint8_t *bytes, size_t n);
+        /* An exemplar of a series; its labels as a canonical run without a metric's name, perhaps empty. Kept or not, as the sink can: false
+         * when it is not, which is no fault of the request. */
+        bool (*exemplar)(SeriesSink *s, SeriesRef ref, const uint8_t *labels, size_t len, double value, int64_t time_ms);
         /* What a metric is. METRIC_UNTYPED when unknown. */
         void (*metadata)(SeriesSink *s, Span metric, MetricType type, Span help, Span unit);
         /* *ret_ticket is for durable(). As begin(): a negative errno means that nothing of the request may be acknowledged

@@ -8,6 +8,7 @@
 
 #include "rt/lock.h"
 #include "store/catalog.h"
+#include "store/exemplars.h"
 #include "store/head/head.h"
 #include "store/metadata.h"
 #include "store/quota.h"
@@ -31,6 +32,7 @@ typedef struct Writer {
         uint8_t source;
         int64_t now_ms, oldest_ms, newest_ms; /* what is taken */
         Buf series, floats, histograms, metadata; /* payloads */
+        Buf run; /* of an exemplar's series */
         uint32_t floats_ref; /* the last of the payload, to which the next is relative */
         int64_t floats_ms;
         uint32_t next_ref; /* the series that probably comes next */
@@ -49,6 +51,7 @@ struct Store {
         Head head;
         Catalog *catalog;
         Metadata metadata;
+        Exemplars exemplars;
         Quotas quotas;
         Writer writer;
         Wal *wal;
@@ -58,6 +61,9 @@ struct Store {
         _Atomic uint64_t appended; /* last LSN collected */
         uint64_t naming; /* of refs in the log: an LSN that no record before it has */
         atomic_bool disk_full;
+        atomic_bool hangs;
+        _Atomic uint64_t hang_count;
+        atomic_bool unmoved; /* what was replayed is not in parts yet: nothing is taken before */
         atomic_bool want_flush;
         _Atomic int64_t last_sync_ns; /* monotonic */
         MonoTime last_space, last_flush, last_expiry, last_collect;

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#define T INT64_C(1700000000000)
+#include "forward/test_writer.h"
 
 static int64_t now_s = 1700000000;
 
@@ -22,33 +22,6 @@ static WallTime test_wall(void) {
 
 static QueueOptions options(void) {
         return (QueueOptions){ .max_bytes = 1 << 30, .segment_bytes = 4096, .pending_bytes = 1 << 20, .sync = true, .wall = test_wall };
-}
-
-/* ---- A writer that remembers ids as the target does ---- */
-
-typedef struct Writer {
-        Queue *q;
-        uint32_t ids[64], generations[64];
-} Writer;
-
-static void build_run(unsigned series, Buf *run) {
-        char name[16];
-        Label labels[] = { { { "__name__", 8 }, { "m", 1 } }, { { "s", 1 }, { name, (size_t)snprintf(name, sizeof name, "%u", series) } } };
-        assert_int_equal(labels_build(labels, 2, run), LABELS_OK);
-}
-
-/* The value says which sample it is. */
-static void put(Writer *w, unsigned series, int64_t time, double value) {
-        CLEANUP(buf_deinit) Buf run = BUF_NULL;
-        uint32_t generation = queue_generation(w->q);
-        bool known = w->generations[series] == generation;
-        build_run(series, &run);
-        uint32_t id = queue_series(w->q, w->ids[series], known ? NULL : (uint8_t *)run.data, run.len, 1);
-        if (id == UINT32_MAX)
-                return;
-        w->ids[series] = id;
-        w->generations[series] = generation;
-        queue_float(w->q, time, value);
 }
 
 static void is_sample(const QueueSample *s, uint64_t seq, unsigned series, int64_t time, double value) {

@@ -5,6 +5,7 @@
  * /metrics serves, and whether it serves more than the exposition. Single-threaded, keeps nothing. */
 #pragma once
 
+#include "api/store_jobs.h"
 #include "export/export.h"
 #include "ingest/ack_queue.h"
 #include "ingest/remote_write.h"
@@ -36,6 +37,7 @@ typedef struct ApiContext {
         /* Runs fn(store, job) elsewhere and then done(job, its result) here; -EBUSY while another one is under way. */
         int (*run_job)(void *context, int (*fn)(Store *s, void *job), void (*done)(void *job, int result), void *job);
         void *run_job_context;
+        StoreJobs *jobs;          /* there when the store is */
         void (*store_stats)(Store *s, StoreStats *ret_stats); /* store_stats(), store_top(), or a test's */
         size_t (*store_top)(Store *s, StoreTopKind kind, StoreTop *ret_top, size_t most);
         size_t *expected;         /* of EXPORT_PROFILE_COUNT: bytes of the last expositions; NULL: nobody keeps them */

@@ -2,6 +2,7 @@
  * file of this folder is one part. Everything runs on the loop's thread. */
 #pragma once
 
+#include "api/store_jobs.h"
 #include "daemon/documents.h"
 #include "daemon/options.h"
 #include "daemon/sensor_link.h"
@@ -42,6 +43,7 @@ typedef struct Daemon {
         AckQueue *acks;
         RemoteWrite *remote_write;
         TextImport *import;
+        StoreJobs *jobs;
         Front **fronts;
         size_t n_fronts;
         Front *socket; /* RUNTIME_DIR/api.sock */

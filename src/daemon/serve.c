@@ -93,6 +93,7 @@ static void answer(void *context, const HttpRequest *request, HttpResponse *resp
                 .store_top = store_top,
                 .run_job = run_job,
                 .run_job_context = d,
+                .jobs = d->jobs,
         };
         HttpRequest checked = *request;
         checked.local = checked.local && f->loopback && serves_all(f->metrics); /* beside the server's own judgement */

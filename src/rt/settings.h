@@ -38,7 +38,7 @@ typedef struct StoreSettings {
         Duration ack_interval, out_of_order, flush_interval;
         Duration keep[3];
         size_t max_bytes[3], free_floor, memory;
-        size_t max_series, max_series_source, max_series_vm, new_series_source, new_series_vm;
+        size_t max_series, max_series_source, max_series_vm, new_series_source, new_series_vm, max_exemplars;
         ResolutionSettings *resolutions;
         size_t n_resolutions;
 } StoreSettings;

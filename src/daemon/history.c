@@ -74,6 +74,8 @@ int history_open(Daemon *d) {
                 r = store_jobs_new(wall_now(), &d->jobs);
         if (r == 0)
                 r = store_host_open(d->loop, d->settings, TAKE_PTR(d->store_directory), &OPS, d, &d->store);
+        if (r == 0)
+                r = queries_open(d);
         if (r < 0)
                 return r;
         d->local.series = store_sink(store_host_store(d->store));
@@ -83,6 +85,7 @@ int history_open(Daemon *d) {
 
 void history_close(Daemon *d) {
         d->local.series = NULL;
+        queries_close(d);
         d->store = store_host_close(d->store);
         d->store_directory = vfs_free(d->store_directory);
         d->acks = ack_queue_free(d->acks);

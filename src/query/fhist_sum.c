@@ -371,8 +371,8 @@ static int add_custom(Arena *a, FHist *h, FHist *c, const FHist *other, double s
         if (same_bounds(h, other))
                 return add_side(a, h, c, other, false, sign);
         notes->custom_mismatch = true;
-        double *bounds;
-        uint32_t n;
+        double *bounds = NULL;
+        uint32_t n = 0;
         FHist coarse = *other;
         int r = common_bounds(a, h, other, &bounds, &n);
         if (r == 0)

@@ -9,7 +9,7 @@
  *
  * Strict, as a wrong line is more likely half of one than a dialect: lines end with LF, also the last one; escapes are
  * those of the format; a family is described once. OpenMetrics also needs its "# EOF", single blanks, and no comments.
- * Exemplars are checked and skipped. Samples of histograms and summaries are plain series, as in the text.
+ * Samples of histograms and summaries are plain series, as in the text.
  *
  * With `lenient` set behind exposition_begin() it takes what Prometheus takes from its targets: a family described
  * again, no LF behind the last line of text, exemplars anywhere. wire/exposition_proto.h makes the same items of the
@@ -44,6 +44,12 @@ typedef struct ExpositionItem {
         int64_t time_ms;
         bool has_time, has_exemplar;
         Span histogram; /* canonical bytes, see model/histogram.h */
+        /* Of its exemplar, when it has one. */
+        Label exemplar[LABELS_MAX];
+        size_t n_exemplar;
+        double exemplar_value;
+        int64_t exemplar_ms;
+        bool exemplar_has_time;
 } ExpositionItem; /* texts are valid until the next call */
 
 typedef struct ExpositionError {

@@ -320,7 +320,7 @@ static bool senders_equal(const SenderOptions *a, const SenderOptions *b) {
 static bool targets_equal(const ForwardTargetConfig *a, const ForwardTargetConfig *b) {
         return strcmp(a->name, b->name) == 0 && strcmp(a->url, b->url) == 0 && a->timeout.ns == b->timeout.ns &&
                http_fetch_options_equal(&a->http, &b->http) && relabel_rules_equal(&a->relabel, &b->relabel) &&
-               a->send_native_histograms == b->send_native_histograms && senders_equal(&a->sender, &b->sender) &&
+               a->send_native_histograms == b->send_native_histograms && a->send_exemplars == b->send_exemplars && senders_equal(&a->sender, &b->sender) &&
                a->max_bytes == b->max_bytes && a->max_age.ns == b->max_age.ns && a->metadata == b->metadata &&
                a->metadata_interval.ns == b->metadata_interval.ns && a->metadata_max == b->metadata_max;
 }

@@ -2,6 +2,7 @@
  * for the first time, and each text remembers the number that it has in the message being made. */
 #include "forward/encoder.h"
 
+#include "base/varint.h"
 #include "wire/snappy.h"
 
 #include <assert.h>
@@ -13,6 +14,7 @@
 void encoder_deinit(Encoder *e) {
         buf_deinit(&e->message);
         buf_deinit(&e->series);
+        buf_deinit(&e->refs);
         free(e->samples);
         *e = ENCODER_NULL;
 }
@@ -134,6 +136,36 @@ static void describe(Encoder *e, DescribedMetric *m, RwPutMetadata *ret_metadata
         *ret_metadata = (RwPutMetadata){ m->type, m->help_symbol, m->unit_symbol };
 }
 
+/* Exemplars' labels as numbers: their values rarely repeat, so each is a symbol of its own. */
+static int number_exemplars(Encoder *e, size_t n) {
+        Label labels[LABELS_MAX];
+        size_t n_labels, fault_at, begin = e->refs.len;
+        for (size_t i = 0; i < n; i++) {
+                RwPutSample *x = &e->samples[i];
+                if (x->kind != RW_PUT_EXEMPLAR || x->len == 0)
+                        continue;
+                /* They have no metric's name; otherwise they are what labels are. */
+                LabelsFault fault = labels_parse(x->bytes, x->len, labels, &n_labels, &fault_at);
+                bool good = fault == LABELS_OK || fault == LABELS_NO_METRIC_NAME;
+                n_labels = good ? labels_split(x->bytes, x->len, labels) : 0;
+                size_t at = e->refs.len;
+                for (size_t k = 0; k < n_labels; k++) {
+                        uint8_t bytes[2 * VARINT_MAX];
+                        size_t len = varint_put(bytes, put_symbol(e, labels[k].name.text, labels[k].name.len));
+                        len += varint_put(bytes + len, put_symbol(e, labels[k].value.text, labels[k].value.len));
+                        buf_put(&e->refs, bytes, len);
+                }
+                x->bytes = NULL; /* once the buffer stays where it is */
+                x->len = (uint32_t)(e->refs.len - at);
+        }
+        for (size_t i = 0; i < n && !buf_error(&e->refs); i++)
+                if (e->samples[i].kind == RW_PUT_EXEMPLAR) {
+                        e->samples[i].bytes = (const uint8_t *)e->refs.data + begin;
+                        begin += e->samples[i].len;
+                }
+        return buf_error(&e->refs);
+}
+
 static int put_series_2(Encoder *e, QueueView *v, QueueViewSeries *s, size_t n, Described *described) {
         uint32_t refs[2 * LABELS_MAX];
         RwPutMetadata metadata = { METRIC_UNTYPED, 0, 0 };
@@ -151,6 +183,9 @@ static int put_series_2(Encoder *e, QueueView *v, QueueViewSeries *s, size_t n, 
                 }
                 refs[i] = x->symbol;
         }
+        r = number_exemplars(e, n);
+        if (r < 0)
+                return r;
         DescribedMetric *m = NULL;
         if (described->n && labels_get(queue_view_bytes(v, s->at), s->len, METRIC_NAME_LABEL, &name))
                 m = described_find(described, name);
@@ -170,17 +205,20 @@ static int put_series(Encoder *e, RwVersion version, QueueView *v, uint32_t seri
 }
 
 static RwPutSample sample_of(const QueueView *v, const BatchItem *item) {
+        static const RwPutKind KINDS[] = { [QUEUE_FLOAT] = RW_PUT_FLOAT, [QUEUE_HISTOGRAM] = RW_PUT_HISTOGRAM, [QUEUE_EXEMPLAR] = RW_PUT_EXEMPLAR };
         return (RwPutSample){
                 .time_ms = item->time_ms,
                 .value = item->value,
-                .histogram = item->histogram_len ? queue_view_bytes(v, item->histogram_at) : NULL,
-                .histogram_len = item->histogram_len,
+                .kind = KINDS[item->kind],
+                .bytes = item->len ? queue_view_bytes(v, item->at) : NULL,
+                .len = item->len,
         };
 }
 
 static void begin(Encoder *e, RwVersion version) {
         buf_reset(&e->message);
         buf_reset(&e->series);
+        buf_reset(&e->refs);
         e->n_symbols = 0;
         e->stamp++;
         if (version == RW_2)
@@ -212,7 +250,7 @@ int encode_batch(Encoder *e, RwVersion version, QueueView *view, const BatchItem
         for (size_t i = 0; i < n;) {
                 uint32_t series = items[i].series;
                 size_t m = 0;
-                for (; i < n && items[i].series == series && (m == 0 || items[i].time_ms > e->samples[m - 1].time_ms); i++)
+                for (; i < n && items[i].series == series && (m == 0 || items[i].time_ms > e->samples[m - 1].time_ms || items[i].kind == QUEUE_EXEMPLAR); i++)
                         if (items[i].time_ms >= least_ms)
                                 e->samples[m++] = sample_of(view, &items[i]);
                         else

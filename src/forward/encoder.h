@@ -8,13 +8,14 @@
 
 typedef struct BatchItem {
         uint32_t series; /* in the batch's view */
-        uint32_t histogram_at, histogram_len; /* 0: a number */
+        uint32_t at, len; /* as QueueSample */
+        QueueKind kind;
         int64_t time_ms;
         double value;
 } BatchItem;
 
 typedef struct Encoder {
-        Buf message, series;
+        Buf message, series, refs; /* refs: of exemplars, 2.0 */
         RwPutSample *samples;
         size_t cap_samples;
         uint64_t stamp; /* of the message of 2.0 being made */

@@ -154,6 +154,17 @@ static SampleFault sink_histogram(SeriesSink *s, SeriesRef ref, int64_t time_ms,
         return fault;
 }
 
+static bool sink_exemplar(SeriesSink *s, SeriesRef ref, const uint8_t *labels, size_t len, double value, int64_t time_ms) {
+        Forward *f = of(s);
+        TargetKey key;
+        if (!f->store->exemplar(f->store, ref, labels, len, value, time_ms))
+                return false;
+        if (key_of(f, ref, &key))
+                for (size_t i = 0; i < f->n_receivers; i++)
+                        target_exemplar(f->receivers[i].target, &key, time_ms, value, labels, len);
+        return true;
+}
+
 static void sink_metadata(SeriesSink *s, Span metric, MetricType type, Span help, Span unit) {
         Forward *f = of(s);
         described_tell(&f->described, metric, type, help, unit);
@@ -322,7 +333,7 @@ int forward_open(ForwardConfig *config, const ForwardOptions *o, SeriesSink *sto
                 (void)forward_config_free(config);
                 return -ENOMEM;
         }
-        f->sink = (SeriesSink){ sink_begin, sink_series, sink_floats, sink_histogram, sink_metadata, sink_end, sink_durable };
+        f->sink = (SeriesSink){ sink_begin, sink_series, sink_floats, sink_histogram, sink_exemplar, sink_metadata, sink_end, sink_durable };
         f->store = store;
         f->config = config;
         f->ops = *ops;

@@ -317,6 +317,11 @@ void queue_histogram(Queue *q, int64_t time_ms, const uint8_t *bytes, size_t n) 
         count_sample(q, time_ms);
 }
 
+void queue_exemplar(Queue *q, int64_t time_ms, double value, const uint8_t *labels, size_t n) {
+        queue_put_exemplar(&q->record, &q->record_time, time_ms, value, labels, n);
+        count_sample(q, time_ms);
+}
+
 /* ---- Committer ---- */
 
 bool queue_commit_pending(Queue *q) {

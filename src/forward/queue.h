@@ -46,6 +46,7 @@ uint32_t queue_generation(Queue *q);
 uint32_t queue_series(Queue *q, uint32_t id, const uint8_t *run, size_t run_len, size_t n);
 void queue_float(Queue *q, int64_t time_ms, double value);
 void queue_histogram(Queue *q, int64_t time_ms, const uint8_t *bytes, size_t n);
+void queue_exemplar(Queue *q, int64_t time_ms, double value, const uint8_t *labels, size_t n);
 /* What was appended so far is for the next commit. */
 void queue_end(Queue *q);
 /* Number that the next sample will get. */

@@ -230,13 +230,15 @@ static void fill(QueueReader *r, const QueueEntry *e, uint64_t seq, QueueSample 
                 .seq = seq,
                 .view = v,
                 .series = e->series,
-                .histogram_at = e->histogram ? (uint32_t)(e->histogram - v->map.bytes) : 0,
-                .histogram_len = (uint32_t)e->histogram_len,
+                .kind = e->kind,
+                .at = e->len ? (uint32_t)(e->bytes - v->map.bytes) : 0,
+                .len = (uint32_t)e->len,
                 .time_ms = e->time_ms,
                 .value = e->value,
-                .late = e->time_ms <= s->newest_ms,
+                .late = e->kind != QUEUE_EXEMPLAR && e->time_ms <= s->newest_ms,
         };
-        s->newest_ms = e->time_ms > s->newest_ms ? e->time_ms : s->newest_ms;
+        if (e->kind != QUEUE_EXEMPLAR && e->time_ms > s->newest_ms)
+                s->newest_ms = e->time_ms;
 }
 
 /* 1 with a sample of the record; 0: the record is at its end. */

@@ -26,7 +26,8 @@ typedef struct QueueSample {
         uint64_t seq;
         QueueView *view; /* borrowed: until the next call */
         uint32_t series;
-        uint32_t histogram_at, histogram_len; /* 0: a number */
+        QueueKind kind;
+        uint32_t at, len; /* of a histogram, or an exemplar's labels, in the view */
         int64_t time_ms;
         double value;
         bool late; /* not newer than the sample of its series before it in the segment */

@@ -32,11 +32,13 @@
  *        varint  id << 1 | declares      id: number of the series in this segment, from 0
  *        if it declares: varint length, run    (model/labels.h)
  *        varint  number of samples
- *        each:   varint zigzag(time - time of the sample before it in the record, the first one: - 0) << 1 | is a histogram
- *                8 bytes of a double; or varint length, canonical bytes of a histogram (model/histogram.h)
+ *        each:   varint zigzag(time - time of the sample before it in the record, the first one: - 0) << 2 | kind
+ *                kind 0, a number:    8 bytes of a double
+ *                kind 1, a histogram: varint length, canonical bytes (model/histogram.h)
+ *                kind 2, an exemplar: 8 bytes of a double, varint length, its labels as a run
  *
  * A series is declared in a segment before its first sample there, so a segment is read without any other one. The time's
- * difference wraps in 63 bits, which no clock reaches.
+ * difference has 62 bits, which no clock exceeds. "Sample" here is any of the three kinds.
  *
  * VALIDITY. A segment whose header is wrong is not read; all of its samples are lost, and counted as the gap between the numbers before
  * and behind it. A record whose header is wrong ends its segment: where the next one would begin is not known. A record
@@ -210,10 +212,10 @@ void queue_put_series(Buf *out, uint32_t id, const uint8_t *run, size_t run_len,
         out->len += (size_t)(at - begin);
 }
 
-static uint8_t *put_time(uint8_t *at, int64_t *time_ms, int64_t next_ms, bool histogram) {
+static uint8_t *put_time(uint8_t *at, int64_t *time_ms, int64_t next_ms, QueueKind kind) {
         int64_t difference = (int64_t)((uint64_t)next_ms - (uint64_t)*time_ms);
         *time_ms = next_ms;
-        return at + varint_put(at, zigzag(difference) << 1 | histogram);
+        return at + varint_put(at, zigzag(difference) << 2 | kind);
 }
 
 void queue_put_float(Buf *out, int64_t *time_ms, int64_t next_ms, double value) {
@@ -221,7 +223,7 @@ void queue_put_float(Buf *out, int64_t *time_ms, int64_t next_ms, double value) 
         if (!at)
                 return;
         uint8_t *begin = at;
-        at = put_time(at, time_ms, next_ms, false);
+        at = put_time(at, time_ms, next_ms, QUEUE_FLOAT);
         memcpy(at, &value, sizeof value);
         out->len += (size_t)(at + sizeof value - begin);
 }
@@ -231,9 +233,23 @@ void queue_put_histogram(Buf *out, int64_t *time_ms, int64_t next_ms, const uint
         if (!at)
                 return;
         uint8_t *begin = at;
-        at = put_time(at, time_ms, next_ms, true);
+        at = put_time(at, time_ms, next_ms, QUEUE_HISTOGRAM);
         at += varint_put(at, n);
         memcpy(at, bytes, n);
+        out->len += (size_t)(at + n - begin);
+}
+
+void queue_put_exemplar(Buf *out, int64_t *time_ms, int64_t next_ms, double value, const uint8_t *labels, size_t n) {
+        uint8_t *at = (uint8_t *)buf_reserve(out, 2 * VARINT_MAX + sizeof value + n);
+        if (!at)
+                return;
+        uint8_t *begin = at;
+        at = put_time(at, time_ms, next_ms, QUEUE_EXEMPLAR);
+        memcpy(at, &value, sizeof value);
+        at += sizeof value;
+        at += varint_put(at, n);
+        if (n)
+                memcpy(at, labels, n);
         out->len += (size_t)(at + n - begin);
 }
 
@@ -263,23 +279,24 @@ static int read_series(QueueCursor *c, QueueEntry *e) {
         return 1;
 }
 
+static bool take_value(QueueCursor *c, double *ret_value) {
+        if (c->end - c->at < (ptrdiff_t)sizeof *ret_value)
+                return false;
+        memcpy(ret_value, c->at, sizeof *ret_value);
+        c->at += sizeof *ret_value;
+        return true;
+}
+
 static int read_sample(QueueCursor *c, QueueEntry *e) {
         uint64_t time;
-        if (!varint_get(&c->at, c->end, &time))
+        if (!varint_get(&c->at, c->end, &time) || (time & 3) > QUEUE_EXEMPLAR)
                 return -EBADMSG;
-        c->time_ms = (int64_t)((uint64_t)c->time_ms + (uint64_t)unzigzag(time >> 1));
-        *e = (QueueEntry){ .series = c->series, .time_ms = c->time_ms };
+        c->time_ms = (int64_t)((uint64_t)c->time_ms + (uint64_t)unzigzag(time >> 2));
+        *e = (QueueEntry){ .series = c->series, .time_ms = c->time_ms, .kind = (QueueKind)(time & 3) };
         c->left--;
-        if (time & 1) {
-                if (!take_bytes(c, &e->histogram, &e->histogram_len))
-                        return -EBADMSG;
-                return 1;
-        }
-        if (c->end - c->at < (ptrdiff_t)sizeof e->value)
+        if (e->kind != QUEUE_HISTOGRAM && !take_value(c, &e->value))
                 return -EBADMSG;
-        memcpy(&e->value, c->at, sizeof e->value);
-        c->at += sizeof e->value;
-        return 1;
+        return e->kind == QUEUE_FLOAT || take_bytes(c, &e->bytes, &e->len) ? 1 : -EBADMSG;
 }
 
 int queue_cursor_next(QueueCursor *c, QueueEntry *ret_entry) {

@@ -50,6 +50,9 @@ void queue_put_series(Buf *out, uint32_t id, const uint8_t *run, size_t run_len,
 /* *time_ms is the time before this one in the record, 0 at its beginning, and becomes this one. */
 void queue_put_float(Buf *out, int64_t *time_ms, int64_t next_ms, double value);
 void queue_put_histogram(Buf *out, int64_t *time_ms, int64_t next_ms, const uint8_t *bytes, size_t n);
+void queue_put_exemplar(Buf *out, int64_t *time_ms, int64_t next_ms, double value, const uint8_t *labels, size_t n);
+
+typedef enum QueueKind { QUEUE_FLOAT, QUEUE_HISTOGRAM, QUEUE_EXEMPLAR } QueueKind;
 
 typedef struct QueueEntry {
         bool declares;          /* a series: its run is at run[0..run_len), and *this* is no sample */
@@ -58,8 +61,9 @@ typedef struct QueueEntry {
         size_t run_len;
         int64_t time_ms;
         double value;
-        const uint8_t *histogram; /* NULL: a number */
-        size_t histogram_len;
+        QueueKind kind;
+        const uint8_t *bytes; /* of a histogram; of an exemplar's labels, perhaps none */
+        size_t len;
 } QueueEntry;
 
 /* Reads a payload: declarations and samples in order. */

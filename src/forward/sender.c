@@ -25,7 +25,7 @@ struct Batch {
         Batch *next;
         QueueView *view;
         BatchItem *items;
-        size_t n, cap, histograms;
+        size_t n, cap, histograms, exemplars;
         uint64_t end_seq; /* one above its last sample's */
         MonoTime deadline;
         int64_t newest_ms;
@@ -112,7 +112,7 @@ static void seal(Shard *h) {
 static Batch *batch_for(Sender *s, Shard *h, const QueueSample *x, MonoTime now) {
         Batch *b = h->last;
         bool resuming = h->resume && x->seq < h->resume;
-        if (b && !b->sealed && (b->view != x->view || (!resuming && (b->late != x->late || b->n >= s->options.max_samples_per_send))))
+        if (b && !b->sealed && (b->view != x->view || (!resuming && ((b->late != x->late && x->kind != QUEUE_EXEMPLAR) || b->n >= s->options.max_samples_per_send))))
                 seal(h);
         if (!b || b->sealed)
                 b = batch_add(s, h, x, now);
@@ -136,9 +136,10 @@ static bool take(Sender *s, const QueueSample *x, MonoTime now) {
         Batch *b = batch_for(s, h, x, now);
         if (!b)
                 return false;
-        b->items[b->n++] = (BatchItem){ x->series, x->histogram_at, x->histogram_len, x->time_ms, x->value };
+        b->items[b->n++] = (BatchItem){ x->series, x->at, x->len, x->kind, x->time_ms, x->value };
         b->end_seq = x->seq + 1;
-        b->histograms += x->histogram_len > 0;
+        b->histograms += x->kind == QUEUE_HISTOGRAM;
+        b->exemplars += x->kind == QUEUE_EXEMPLAR;
         b->newest_ms = x->time_ms > b->newest_ms ? x->time_ms : b->newest_ms;
         if (!resuming && b->n >= s->options.max_samples_per_send)
                 b->sealed = true;
@@ -406,6 +407,7 @@ static void delivered(Sender *s, uint32_t shard, uint64_t took) {
         s->busy_ns += took;
         s->stats.sent += b->n;
         s->stats.histograms += b->histograms;
+        s->stats.exemplars += b->exemplars;
         s->stats.newest_sent_ms = b->newest_ms > s->stats.newest_sent_ms ? b->newest_ms : s->stats.newest_sent_ms;
         drop_first(s, shard);
 }

@@ -44,7 +44,7 @@ typedef struct Transport {
 } Transport;
 
 typedef struct SenderStats {
-        uint64_t sent, histograms; /* samples acknowledged, of them histograms */
+        uint64_t sent, histograms, exemplars; /* samples acknowledged, of them the last two */
         uint64_t failed;        /* refused for good */
         uint64_t retried;       /* samples in requests that were begun again */
         uint64_t too_old;       /* over sample_age_limit */

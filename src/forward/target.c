@@ -113,6 +113,7 @@ static void add_external(Target *t) {
 
 /* The run as the receiver is to see it: 1; 0: it is to see nothing; or what is wrong. */
 static int make_run(Target *t, const TargetKey *key, const uint8_t **ret_run, size_t *ret_len) {
+        Span name;
         *ret_run = key->run;
         *ret_len = key->len;
         if (t->config->relabel.n == 0 && t->shared.config->external_names.n == 0)
@@ -128,7 +129,7 @@ static int make_run(Target *t, const TargetKey *key, const uint8_t **ret_run, si
                 return -EINVAL;
         *ret_run = (const uint8_t *)t->run.data;
         *ret_len = t->run.len;
-        return t->run.len ? 1 : 0; /* nothing is left of its labels */
+        return labels_get(*ret_run, *ret_len, METRIC_NAME_LABEL, &name) ? 1 : -EINVAL;
 }
 
 /* Begins n samples in the queue; false: they are not to be appended, and that is counted. */
@@ -181,6 +182,13 @@ void target_histogram(Target *t, const TargetKey *key, int64_t time_ms, const ui
         t->stats.taken++;
         if (time_ms > t->stats.newest_in_ms)
                 t->stats.newest_in_ms = time_ms;
+}
+
+void target_exemplar(Target *t, const TargetKey *key, int64_t time_ms, double value, const uint8_t *labels, size_t n) {
+        if (!t->config->send_exemplars || !begin_samples(t, key, 1))
+                return;
+        queue_exemplar(t->queue, time_ms, value, labels, n);
+        t->stats.taken++;
 }
 
 void target_end(Target *t) {

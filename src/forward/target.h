@@ -31,6 +31,8 @@ Target *target_close(Target *t);
 bool target_full(Target *t);
 void target_floats(Target *t, const TargetKey *key, const int64_t *times_ms, const double *values, size_t n);
 void target_histogram(Target *t, const TargetKey *key, int64_t time_ms, const uint8_t *bytes, size_t n);
+/* `labels` is a run, perhaps empty. */
+void target_exemplar(Target *t, const TargetKey *key, int64_t time_ms, double value, const uint8_t *labels, size_t n);
 void target_end(Target *t);
 
 /* What was ended is written, what is delivered is removed. */

@@ -30,7 +30,7 @@ static void is_sample(const QueueSample *s, uint64_t seq, unsigned series, int64
         const QueueViewSeries *v = queue_view_series(s->view, s->series);
         assert_int_equal(s->seq, seq);
         assert_int_equal(s->time_ms, time);
-        assert_true(s->value == value && s->histogram_len == 0);
+        assert_true(s->value == value && s->kind == QUEUE_FLOAT);
         assert_int_equal(v->len, run.len);
         assert_memory_equal(queue_view_bytes(s->view, v->at), run.data, run.len);
 }
@@ -104,8 +104,8 @@ static void written_and_read(void **state) {
         assert_int_equal(queue_reader_next(r, &s), 1);
         assert_true(s.late);
         assert_int_equal(queue_reader_next(r, &s), 1);
-        assert_true(s.seq == 5 && s.time_ms == T - 5 && s.histogram_len == 9);
-        assert_memory_equal(queue_view_bytes(s.view, s.histogram_at), "histogram", 9);
+        assert_true(s.seq == 5 && s.time_ms == T - 5 && s.kind == QUEUE_HISTOGRAM && s.len == 9);
+        assert_memory_equal(queue_view_bytes(s.view, s.at), "histogram", 9);
         r = queue_reader_free(r);
         close_queue(&f);
         (void)vfs_sim_free(f.sim);

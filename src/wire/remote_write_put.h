@@ -7,15 +7,19 @@
 
 #include "model/group.h"
 #include "model/labels.h"
+#include "wire/remote_write.h"
+
+typedef enum RwPutKind { RW_PUT_FLOAT, RW_PUT_HISTOGRAM, RW_PUT_EXEMPLAR } RwPutKind;
 
 typedef struct RwPutSample {
         int64_t time_ms;
         double value;
-        const uint8_t *histogram; /* NULL: the value */
-        uint32_t histogram_len;
+        RwPutKind kind;
+        uint32_t len;
+        const uint8_t *bytes; /* of a histogram: itself; of an exemplar: its labels, in 1.0 a run, in 2.0 packed numbers of symbols */
 } RwPutSample;
 
-/* 1.0: a series with its samples. */
+/* 1.0: a series with its samples, one kind after the other or in any order. */
 void rw_put_series_1(Buf *out, const uint8_t *run, size_t run_len, const RwPutSample *samples, size_t n);
 void rw_put_metadata_1(Buf *out, Span metric, MetricType type, Span help, Span unit);
 

@@ -45,7 +45,7 @@ static void version_1(void **state) {
         (void)state;
         CLEANUP(buf_deinit) Buf b = BUF_NULL, run = BUF_NULL, other = BUF_NULL;
         CLEANUP(rw_request_deinit) RwRequest q = RW_REQUEST_NULL;
-        RwPutSample h = { T, 0, (const uint8_t *)"\x08\x07", 2 };
+        RwPutSample h = { T, 0, RW_PUT_HISTOGRAM, 2, (const uint8_t *)"\x08\x07" };
         build(&run, "up", "a");
         build(&other, "h", "b");
         rw_put_series_1(&b, (uint8_t *)run.data, run.len, SAMPLES, ARRAY_LEN(SAMPLES));
@@ -84,6 +84,36 @@ static void version_2(void **state) {
         assert_false(q.series[1].has_metadata);
 }
 
+static void exemplars(void **state) {
+        (void)state;
+        static const char *const SYMBOLS[] = { "", "__name__", "up", "trace", "abc" };
+        static const uint32_t REFS[] = { 1, 2 };
+        CLEANUP(buf_deinit) Buf one = BUF_NULL, two = BUF_NULL, run = BUF_NULL, labels = BUF_NULL, got = BUF_NULL;
+        CLEANUP(rw_request_deinit) RwRequest q = RW_REQUEST_NULL;
+        Label trace = { { "trace", 5 }, { "abc", 3 } };
+        double value;
+        int64_t time;
+        build(&run, "up", "a");
+        assert_int_equal(labels_build(&trace, 1, &labels), LABELS_OK);
+        RwPutSample x[] = { { T, 1 }, { T + 1, 2.5, RW_PUT_EXEMPLAR, (uint32_t)labels.len, (uint8_t *)labels.data }, { T + 2, 3, RW_PUT_EXEMPLAR } };
+        rw_put_series_1(&one, (uint8_t *)run.data, run.len, x, 3);
+        for (size_t i = 0; i < ARRAY_LEN(SYMBOLS); i++)
+                rw_put_symbol_2(&two, (Span){ SYMBOLS[i], strlen(SYMBOLS[i]) });
+        x[1].bytes = (const uint8_t *)"\x03\x04";
+        x[1].len = 2;
+        rw_put_series_2(&two, REFS, 2, x, 3, NULL);
+        for (RwVersion v = RW_1; v <= RW_2; v++) {
+                parses(v == RW_1 ? &one : &two, v, &q);
+                assert_true(q.n_exemplars == 2 && q.n_floats == 1);
+                buf_reset(&got);
+                assert_true(rw_exemplar(&q, &q.exemplars[0], &got, &value, &time));
+                assert_true(value == 2.5 && time == T + 1 && got.len == labels.len);
+                assert_memory_equal(got.data, labels.data, got.len);
+                buf_reset(&got);
+                assert_true(rw_exemplar(&q, &q.exemplars[1], &got, &value, &time) && value == 3 && got.len == 0);
+        }
+}
+
 /* A message written out by hand. */
 static void known_bytes(void **state) {
         (void)state;
@@ -116,6 +146,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(version_1),
                 cmocka_unit_test(version_2),
+                cmocka_unit_test(exemplars),
                 cmocka_unit_test(known_bytes),
                 cmocka_unit_test(compressed),
         };

@@ -10,6 +10,7 @@
 #include "ingest/remote_write.h"
 #include "ingest/text.h"
 #include "net/http_server.h"
+#include "scrape/scrape.h"
 #include "store/store.h"
 
 typedef struct ApiListener {
@@ -33,6 +34,7 @@ typedef struct ApiContext {
         RemoteWrite *remote_write;
         TextImport *import;
         Store *store;             /* for /api/v1/status/tsdb and /api/v1/parallax/store; NULL: 404 */
+        const Scrape *scrape;     /* for /api/v1/targets and its like; NULL: nothing is scraped */
         /* Runs fn(store, job) elsewhere and then done(job, its result) here; -EBUSY while another one is under way. */
         int (*run_job)(void *context, int (*fn)(Store *s, void *job), void (*done)(void *job, int result), void *job);
         void *run_job_context;

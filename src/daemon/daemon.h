@@ -14,6 +14,7 @@
 #include "ingest/text.h"
 #include "net/http_server.h"
 #include "rt/settings.h"
+#include "scrape/scrape.h"
 
 #define DAEMON_USER "parallax"
 
@@ -42,6 +43,8 @@ typedef struct Daemon {
         AckQueue *acks;
         RemoteWrite *remote_write;
         TextImport *import;
+        ScrapeConfig *scrape_config; /* until scraping begins */
+        Scrape *scrape;     /* NULL: no store, so nothing is scraped */
         Front **fronts;
         size_t n_fronts;
         Front *socket; /* RUNTIME_DIR/api.sock */
@@ -65,6 +68,14 @@ int history_prepare(Daemon *d, uid_t user, gid_t group) MUST_USE;
 int history_open(Daemon *d) MUST_USE;
 void history_close(Daemon *d);
 void history_collect_self(Daemon *d);
+
+/* scraping.c: targets of scrape_configs. */
+int scraping_read(const DaemonOptions *o, ScrapeConfig **ret_config) MUST_USE;
+int scraping_open(Daemon *d) MUST_USE;
+void scraping_close(Daemon *d);
+/* Takes over the configuration on success. */
+int scraping_replace(Daemon *d, ScrapeConfig *next) MUST_USE;
+void scraping_collect_self(Daemon *d);
 
 /* serve.c: the listeners. */
 int serve_open(Daemon *d) MUST_USE;

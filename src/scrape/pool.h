@@ -22,7 +22,7 @@ typedef struct ScrapePool {
 struct Scrape {
         Loop *loop;
         SeriesSink *sink;
-        const char *host;
+        char *host;
         ScrapeOps ops;
         void *context;
         HttpFetcher *fetcher;

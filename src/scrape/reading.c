@@ -421,7 +421,8 @@ static int read_body(Reading *r, const char *type, const Buf *body) {
         }
         if (!*type)
                 return refuse(r, -EBADMSG, "blank Content-Type and no fallback_scrape_protocol specified for target");
-        return refuse(r, -EBADMSG, "unsupported Content-Type \"%.100s\" and no fallback_scrape_protocol specified for target",
+        return refuse(r, -EBADMSG,
+                      "unsupported Content-Type \"%.100s\" and no fallback_scrape_protocol specified for target",
                       type);
 }
 

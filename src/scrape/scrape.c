@@ -16,9 +16,9 @@ int scrape_new(Loop *loop, SeriesSink *sink, const char *host, const ScrapeOps *
         CLEANUP(scrape_freep) Scrape *s = calloc(1, sizeof *s);
         if (!s)
                 return -ENOMEM;
-        *s = (Scrape){ .loop = loop, .sink = sink, .host = host, .ops = *ops, .context = context };
+        *s = (Scrape){ .loop = loop, .sink = sink, .host = strdup(host), .ops = *ops, .context = context };
         s->seed = XXH3_64bits(host, strlen(host));
-        int r = intern_new(&s->intern);
+        int r = s->host ? intern_new(&s->intern) : -ENOMEM;
         if (r == 0)
                 r = reading_new(&s->reading);
         if (r == 0)
@@ -44,6 +44,7 @@ Scrape *scrape_free(Scrape *s) {
         s->reading = reading_free(s->reading);
         s->intern = intern_free(s->intern);
         s->config = scrape_config_free(s->config);
+        free(s->host);
         free(s);
         return NULL;
 }
@@ -99,8 +100,8 @@ int scrape_replace(Scrape *s, ScrapeConfig *config) {
 /* ---- figures ---- */
 
 static size_t target_memory(const Target *t) {
-        return sizeof *t + t->series.bytes + t->series.cap * sizeof(CachedSeries *) + t->discovered.cap + t->labels.cap +
-               t->n_metrics * sizeof *t->metrics;
+        size_t table = t->series.cap * sizeof(CachedSeries *), labels = t->discovered.cap + t->labels.cap;
+        return sizeof *t + t->series.bytes + table + labels + t->n_metrics * sizeof *t->metrics;
 }
 
 void scrape_stats(const Scrape *s, ScrapeStats *ret_stats) {

@@ -18,7 +18,7 @@ typedef struct ScrapeOps {
         void (*complain)(void *context, const char *job, const char *text);
 } ScrapeOps;
 
-/* `host` names this machine, for URLs that others may use; borrowed. */
+/* `host` names this machine, for URLs that others may use. */
 int scrape_new(Loop *loop, SeriesSink *sink, const char *host, const ScrapeOps *ops, void *context,
                Scrape **ret_scrape) MUST_USE;
 /* Another configuration, which it takes over on success. Targets that are in both keep what is known of them; the

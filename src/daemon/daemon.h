@@ -16,6 +16,7 @@
 #include "ingest/text.h"
 #include "net/http_server.h"
 #include "rt/settings.h"
+#include "scrape/scrape.h"
 
 #define DAEMON_USER "parallax"
 
@@ -47,6 +48,8 @@ typedef struct Daemon {
         RemoteWrite *remote_write;
         TextImport *import;
         StoreJobs *jobs;
+        ScrapeConfig *scrape_config; /* until scraping begins */
+        Scrape *scrape;     /* NULL: no store, so nothing is scraped */
         Front **fronts;
         size_t n_fronts;
         Front *socket; /* RUNTIME_DIR/api.sock */
@@ -82,6 +85,14 @@ void queries_configure(Daemon *d);
 void queries_collect_self(Daemon *d);
 /* The experiments that query.features names; -EINVAL, logged, when one is not known. */
 int queries_features(const char *text, unsigned *ret_features) MUST_USE;
+
+/* scraping.c: targets of scrape_configs. */
+int scraping_read(const DaemonOptions *o, ScrapeConfig **ret_config) MUST_USE;
+int scraping_open(Daemon *d) MUST_USE;
+void scraping_close(Daemon *d);
+/* Takes over the configuration on success. */
+int scraping_replace(Daemon *d, ScrapeConfig *next) MUST_USE;
+void scraping_collect_self(Daemon *d);
 
 /* serve.c: the listeners. */
 int serve_open(Daemon *d) MUST_USE;

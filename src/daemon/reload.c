@@ -119,14 +119,23 @@ static void warn_of_restart(const Settings *old, const Settings *next) {
                 LOG(LOG_WARN, "config.needs_restart", LOG_S("key", "query.concurrency, query.queue"));
 }
 
+static void scrape_config_freep(ScrapeConfig **c) {
+        *c = scrape_config_free(*c);
+}
+
 static int replace(Daemon *d) {
         CLEANUP(settings_freep) Settings *next = NULL;
+        CLEANUP(scrape_config_freep) ScrapeConfig *scraping = NULL;
         int r = settings_read(&d->options, &next);
+        if (r == 0)
+                r = scraping_read(&d->options, &scraping);
+        if (r == 0)
+                r = serve_replace(d, next);
+        if (r == 0)
+                r = scraping_replace(d, scraping);
         if (r < 0)
                 return r;
-        r = serve_replace(d, next);
-        if (r < 0)
-                return r;
+        scraping = NULL;
         CLEANUP_FREE char *old_name = d->host_name;
         d->host_name = host_name_of(next);
         if (!d->host_name)

@@ -147,7 +147,7 @@ void prom_error(HttpResponse *r, PromError e, const char *fmt, ...) {
         buf_deinit(&r->body);
         r->body = BUF_NULL;
         r->status = ERRORS[e].status;
-        r->content_type = JSON_TYPE;
+        r->content_type = PROM_TYPE;
         buf_put_str(&r->body, "{\"status\":\"error\",\"errorType\":\"");
         buf_put_str(&r->body, ERRORS[e].name);
         buf_put_str(&r->body, "\",\"error\":");
@@ -157,7 +157,7 @@ void prom_error(HttpResponse *r, PromError e, const char *fmt, ...) {
 
 void prom_begin(HttpResponse *r) {
         r->status = 200;
-        r->content_type = JSON_TYPE;
+        r->content_type = PROM_TYPE;
         buf_put_str(&r->body, "{\"status\":\"success\",\"data\":");
 }
 

@@ -52,6 +52,8 @@ typedef enum PromError {
         PROM_FORBIDDEN,   /* 403, "unavailable" */
 } PromError;
 
+#define PROM_TYPE "application/json" /* as Prometheus, to the letter */
+
 /* The whole answer is this error. */
 void prom_error(HttpResponse *r, PromError e, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* {"status":"success","data": ... */

@@ -147,7 +147,7 @@ void prom_error(HttpResponse *r, PromError e, const char *fmt, ...) {
         buf_deinit(&r->body);
         r->body = BUF_NULL;
         r->status = ERRORS[e].status;
-        r->content_type = JSON_TYPE;
+        r->content_type = PROM_TYPE;
         buf_put_str(&r->body, "{\"status\":\"error\",\"errorType\":\"");
         buf_put_str(&r->body, ERRORS[e].name);
         buf_put_str(&r->body, "\",\"error\":");
@@ -157,7 +157,7 @@ void prom_error(HttpResponse *r, PromError e, const char *fmt, ...) {
 
 void prom_begin(HttpResponse *r) {
         r->status = 200;
-        r->content_type = JSON_TYPE;
+        r->content_type = PROM_TYPE;
         buf_put_str(&r->body, "{\"status\":\"success\",\"data\":");
 }
 
@@ -367,6 +367,42 @@ static bool put_matrix(Buf *out, const QueryResult *r, size_t limit) {
         return n < r->n_matrix;
 }
 
+/* Go writes the numbers of scalars without exponents, whatever their size. */
+static void put_plain_value(Buf *out, double v) {
+        char text[NUMBER_TEXT_MAX + 1];
+        size_t n = number_json(v, text), digits = 0;
+        text[n] = '\0';
+        const char *e = memchr(text, 'e', n);
+        buf_put_char(out, '"');
+        if (!e) {
+                buf_put(out, text, n);
+        } else {
+                char *end = NULL, number[NUMBER_TEXT_MAX];
+                long point = strtol(e + 1, &end, 10) + 1; /* digits before the point, once it is moved */
+                if (text[0] == '-')
+                        buf_put_char(out, '-');
+                for (const char *at = text; at < e; at++)
+                        if (*at >= '0' && *at <= '9')
+                                number[digits++] = *at;
+                if (point <= 0)
+                        buf_put_str(out, "0.");
+                for (long i = point; i < 0; i++)
+                        buf_put_char(out, '0');
+                buf_put(out, number, digits);
+                for (long i = (long)digits; i < point; i++)
+                        buf_put_char(out, '0');
+        }
+        buf_put_char(out, '"');
+}
+
+/* ... and their times as any number of JSON. */
+static void begin_plain(Buf *out, int64_t ms) {
+        char text[NUMBER_TEXT_MAX];
+        buf_put_char(out, '[');
+        buf_put(out, text, number_json((double)ms / 1000, text));
+        buf_put_char(out, ',');
+}
+
 /* A scalar over a range is a matrix of one series without labels. */
 static bool put_scalars(Buf *out, const QueryResult *r, size_t limit) {
         Row row = { .v = r->value.scalar };
@@ -388,11 +424,12 @@ static bool put_any(Buf *out, const QueryResult *r, bool instant, size_t limit) 
                 buf_put_char(out, ']');
         } else if (r->type == TYPE_SCALAR) {
                 buf_put_str(out, "{\"resultType\":\"scalar\",\"result\":");
-                put_sample(out, r->steps.start_ms, r->value.scalar[0], NULL);
+                begin_plain(out, r->steps.start_ms);
+                put_plain_value(out, r->value.scalar[0]);
+                buf_put_char(out, ']');
         } else {
-                buf_put_str(out, "{\"resultType\":\"string\",\"result\":[");
-                prom_put_time(out, r->steps.start_ms);
-                buf_put_char(out, ',');
+                buf_put_str(out, "{\"resultType\":\"string\",\"result\":");
+                begin_plain(out, r->steps.start_ms);
                 prom_put_text(out, r->value.string);
                 buf_put_char(out, ']');
         }

@@ -62,3 +62,8 @@ void api_targets(ApiContext *c, const HttpRequest *request, const char *rest, Ht
 void api_targets_metadata(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response);
 void api_scrape_pools(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response);
 void api_sd(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response);
+
+/* forward.c: "remote_write": [...], and the families of /metrics/self. */
+struct Expo;
+void forward_put_status(Forward *f, Buf *out);
+void forward_put_self(void *forward, struct Expo *expo);

@@ -97,6 +97,8 @@ static int start(Daemon *d) {
         if (r == 0)
                 r = history_open(d); /* its files are from outside, its threads are under the filter */
         if (r == 0)
+                r = forwarding_open(d);
+        if (r == 0)
                 r = scraping_open(d); /* looks names up in threads, which are under the filter, too */
         if (r == 0)
                 r = notify_watchdog(d->loop, &d->watchdog);
@@ -120,8 +122,9 @@ static int run(const DaemonOptions *o) {
         Daemon d = { .options = *o, .started = mono_now(), .started_wall = wall_now() };
         if (settings_read(o, &d.settings) < 0)
                 return EXIT_FAILURE;
-        if (scraping_read(o, &d.scrape_config) < 0) {
+        if (scraping_read(o, &d.scrape_config) < 0 || forwarding_read(o, &d.forward_config) < 0) {
                 d.settings = settings_free(d.settings);
+                d.scrape_config = scrape_config_free(d.scrape_config);
                 return EXIT_FAILURE;
         }
         apply_log(d.settings);
@@ -144,9 +147,14 @@ static int check_config(const DaemonOptions *o) {
         DaemonOptions strict = *o;
         strict.config_given = true;
         ScrapeConfig *scraping = NULL;
-        int r = settings_read(&strict, &s), also = r < 0 ? r : scraping_read(&strict, &scraping);
+        ForwardConfig *forwarding = NULL;
+        int r = settings_read(&strict, &s);
+        if (r == 0) /* what all of them would say comes once */
+                r = scraping_read(&strict, &scraping);
+        int also = r < 0 ? r : forwarding_read(&strict, &forwarding);
         (void)settings_free(s);
         (void)scrape_config_free(scraping);
+        (void)forward_config_free(forwarding);
         if (r < 0 || also < 0)
                 return EXIT_FAILURE;
         printf("%s: ok\n", o->config);

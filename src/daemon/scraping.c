@@ -24,7 +24,7 @@ int scraping_open(Daemon *d) {
                         LOG(LOG_WARN, "scrape.off", LOG_S("reason", "store.enabled is false"));
                 return 0;
         }
-        int r = scrape_new(d->loop, store_sink(store_host_store(d->store)), d->host_name, &OPS, d, &d->scrape);
+        int r = scrape_new(d->loop, history_sink(d), d->host_name, &OPS, d, &d->scrape);
         if (r == 0)
                 r = scrape_replace(d->scrape, d->scrape_config);
         if (r < 0)

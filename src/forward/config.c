@@ -150,6 +150,10 @@ static void target_defaults(TargetText *t) {
         t->target.http.follow_redirects = true;
 }
 
+static bool is_url(const char *text) {
+        return strncmp(text, "http://", 7) == 0 || strncmp(text, "https://", 8) == 0;
+}
+
 static bool is_name(const char *name) {
         size_t n = strlen(name);
         return n > 0 && n <= FORWARD_NAME_MAX && *name != '.' &&
@@ -172,7 +176,7 @@ static void check_target(const YamlNode *n, const char *where, TargetText *x, Ya
         const QueueText *q = &x->queue;
         if (!t->url)
                 yaml_error(e, n->line, n->column, "%s: found no url, expected the key \"url\"", where);
-        else if (strncmp(t->url, "http://", 7) != 0 && strncmp(t->url, "https://", 8) != 0)
+        else if (!is_url(t->url))
                 yaml_error(e, n->line, n->column, "%s.url: found \"%.80s\", expected one that begins with http:// or https://", where, t->url);
         if (q->min_shards > q->max_shards)
                 yaml_error(e, n->line, n->column, "%s.queue_config: found more min_shards than max_shards", where);
@@ -259,6 +263,15 @@ static void bind_query(const YamlNode *n, Loader *l, YamlErrors *e) {
         http_fetch_settings_check(&l->config->query_http, l->directory, n, "query.http", e);
 }
 
+/* What concerns both keys; each by itself is the settings'. */
+static void check_backend(const YamlNode *query, YamlErrors *e) {
+        const YamlNode *backend = yaml_get(query, "backend"), *url = yaml_get(query, "url");
+        bool other = backend && backend->kind == YAML_SCALAR && strcmp(backend->text, "prometheus") == 0;
+        if (other && (!url || url->kind != YAML_SCALAR || !is_url(url->text)))
+                yaml_error(e, backend->line, backend->column, "query.backend: found \"prometheus\" without a query.url, expected one that begins with "
+                           "http:// or https://");
+}
+
 static void read_root(const YamlNode *root, Loader *l, YamlErrors *e) {
         const YamlNode *targets = yaml_get(root, "remote_write"), *http = yaml_get(yaml_get(root, "query"), "http");
         const YamlNode *labels = yaml_get(yaml_get(root, "global"), "external_labels");
@@ -268,6 +281,7 @@ static void read_root(const YamlNode *root, Loader *l, YamlErrors *e) {
                 yaml_each(targets, "remote_write", FORWARD_TARGETS_MAX, bind_target, l, e);
         if (http)
                 bind_query(http, l, e);
+        check_backend(yaml_get(root, "query"), e);
 }
 
 int forward_config_load(const char *path, bool must_exist, ForwardConfig **ret_config, SettingsError *ret_error) {

@@ -38,6 +38,7 @@ struct Forward {
         SeriesSink sink; /* first: it is what is given out */
         SeriesSink *store;
         ForwardConfig *config;
+        ForwardOptions options;
         ForwardOps ops;
         void *context;
         Encoder encoder;
@@ -50,9 +51,9 @@ struct Forward {
         size_t n_open, cap_open, found; /* `found`: where the last look-up ended */
         Buf runs;
         bool pumping, pump_again;
-        Lock lock; /* for `ended` */
-        uint64_t ended;  /* ticket of the last request whose samples are all in the queues' memory */
-        bool any_ended;
+        Lock commit_lock; /* the receivers do not change while the committer is with them */
+        Lock lock;        /* for `ended` */
+        uint64_t ended;   /* ticket of the last request whose samples are all in the queues' memory */
         _Atomic uint64_t covered; /* ticket up to which the queues have everything */
 };
 
@@ -93,7 +94,7 @@ static bool remember(Forward *f, SeriesRef ref, const uint8_t *run, size_t len) 
 static SampleFault sink_series(SeriesSink *s, const uint8_t *run, size_t len, SeriesRef *ret_ref, LabelsFault *ret_fault) {
         Forward *f = of(s);
         SampleFault fault = f->store->series(f->store, run, len, ret_ref, ret_fault);
-        if (fault == SAMPLE_OK && !remember(f, *ret_ref, run, len))
+        if (fault == SAMPLE_OK && f->n_receivers && !remember(f, *ret_ref, run, len))
                 return SAMPLE_NO_MEMORY; /* the sender tries again */
         return fault;
 }
@@ -128,7 +129,7 @@ static SampleFault sink_floats(SeriesSink *s, SeriesRef ref, const int64_t *time
         Forward *f = of(s);
         TargetKey key;
         SampleFault fault = f->store->floats(f->store, ref, times, values, n, ret_taken);
-        if (*ret_taken == 0 || !key_of(f, ref, &key))
+        if (*ret_taken == 0 || f->n_receivers == 0 || !key_of(f, ref, &key))
                 return fault;
         if (*ret_taken == n) {
                 append(f, &key, times, values, n);
@@ -180,7 +181,6 @@ static int sink_end(SeriesSink *s, uint64_t *ret_ticket) {
                 return r;
         LOCK_SCOPE(&f->lock);
         f->ended = *ret_ticket;
-        f->any_ended = true;
         return 0;
 }
 
@@ -194,11 +194,12 @@ static uint64_t sink_durable(SeriesSink *s) {
 
 bool forward_commit_pending(Forward *f) {
         LOCK_SCOPE(&f->lock);
-        return f->any_ended && f->ended > atomic_load(&f->covered);
+        return f->ended > atomic_load(&f->covered);
 }
 
 int forward_commit(Forward *f) {
         int r = 0;
+        LOCK_SCOPE(&f->commit_lock);
         lock(&f->lock);
         uint64_t ended = f->ended;
         unlock(&f->lock);
@@ -206,7 +207,8 @@ int forward_commit(Forward *f) {
                 int e = target_commit(f->receivers[i].target);
                 r = r < 0 ? r : e;
         }
-        atomic_store(&f->covered, ended); /* what was lost is counted, and waited for by nobody */
+        if (ended > atomic_load(&f->covered))
+                atomic_store(&f->covered, ended); /* what was lost is counted, and waited for by nobody */
         return r;
 }
 
@@ -291,85 +293,107 @@ static void on_complaint(void *context, const SenderAnswer *a, size_t samples, b
         r->forward->ops.complaint(r->forward->context, r->config, a, samples, dropped);
 }
 
-static int open_receiver(Forward *f, size_t i, const ForwardOptions *o) {
+static int open_receiver(Forward *f, size_t i) {
         Receiver *r = &f->receivers[i];
         char path[4096];
         Vfs *vfs = NULL;
         *r = (Receiver){ .forward = f, .config = f->config->targets[i], .metadata_at = mono_add(mono_now(), METADATA_FIRST) };
-        TargetShared shared = { .encoder = &f->encoder, .described = &f->described, .config = f->config, .sync = o->sync };
-        int n = snprintf(path, sizeof path, "%s/%s", o->directory, r->config->name);
+        TargetShared shared = { .encoder = &f->encoder, .described = &f->described, .config = f->config, .sync = f->options.sync };
+        int n = snprintf(path, sizeof path, "%s/%s", f->options.directory, r->config->name);
         if (n < 0 || (size_t)n >= sizeof path)
                 return -ENAMETOOLONG;
-        int e = poster_new(o->fetcher, r->config, o->version, on_answer, r, &r->poster);
+        int e = poster_new(f->options.fetcher, r->config, f->options.version, on_answer, r, &r->poster);
         if (e == 0)
                 e = vfs_posix_new(path, &vfs);
-        if (e < 0)
-                return e;
         Transport t = { poster_post, poster_cancel, r->poster };
-        return target_open(vfs, r->config, &shared, &t, on_complaint, r, &r->target);
+        if (e == 0)
+                e = target_open(vfs, r->config, &shared, &t, on_complaint, r, &r->target);
+        if (e < 0)
+                r->poster = poster_free(r->poster);
+        return e;
 }
 
-static int open_receivers(Forward *f, const ForwardOptions *o, char *ret_name) {
+static int open_receivers(Forward *f, char *ret_name) {
         f->receivers = calloc(f->config->n_targets + 1, sizeof *f->receivers);
         if (!f->receivers)
                 return -ENOMEM;
-        if (mkdir(o->directory, 0750) < 0 && errno != EEXIST)
+        if (f->config->n_targets && mkdir(f->options.directory, 0750) < 0 && errno != EEXIST)
                 return -errno;
         for (size_t i = 0; i < f->config->n_targets; i++) {
                 (void)snprintf(ret_name, FORWARD_NAME_MAX + 1, "%s", f->config->targets[i]->name);
-                f->n_receivers++;
-                int r = open_receiver(f, i, o);
+                int r = open_receiver(f, i);
                 if (r < 0)
                         return r;
+                f->n_receivers++;
         }
         return 0;
 }
 
-int forward_open(ForwardConfig *config, const ForwardOptions *o, SeriesSink *store, const ForwardOps *ops, void *context,
-                 Forward **ret_forward, char ret_name[FORWARD_NAME_MAX + 1]) {
+static void receiver_close(Receiver *r) {
+        r->target = target_close(r->target);
+        r->poster = poster_free(r->poster);
+        buf_deinit(&r->metadata_body);
+}
+
+static void close_receivers(Forward *f) {
+        for (size_t i = 0; i < f->n_receivers; i++)
+                receiver_close(&f->receivers[i]);
+        free(f->receivers);
+        f->receivers = NULL;
+        f->n_receivers = 0;
+        f->config = forward_config_free(f->config);
+}
+
+int forward_new(const ForwardOptions *o, const ForwardOps *ops, void *context, Forward **ret_forward) {
         Forward *f = calloc(1, sizeof *f);
-        ret_name[0] = '\0';
-        if (!f) {
-                (void)forward_config_free(config);
+        if (!f)
                 return -ENOMEM;
-        }
         f->sink = (SeriesSink){ sink_begin, sink_series, sink_floats, sink_histogram, sink_exemplar, sink_metadata, sink_end, sink_durable };
-        f->store = store;
-        f->config = config;
+        f->options = *o;
         f->ops = *ops;
         f->context = context;
         lock_init(&f->lock, "forward");
-        atomic_init(&f->covered, store->durable(store)); /* what was there before is nobody's to wait for */
-        int r = getrandom(&f->seed, sizeof f->seed, 0) == (ssize_t)sizeof f->seed ? open_receivers(f, o, ret_name) : -EIO;
+        lock_init(&f->commit_lock, "forward commit");
+        int r = getrandom(&f->seed, sizeof f->seed, 0) == (ssize_t)sizeof f->seed ? 0 : -EIO;
         if (r == 0)
                 r = loop_timer(o->loop, MILLISECONDS(10), (Duration){ 0 }, on_timer, f, &f->timer);
         if (r < 0) {
-                (void)forward_close(f);
+                (void)forward_free(f);
                 return r;
         }
         *ret_forward = f;
         return 0;
 }
 
-Forward *forward_close(Forward *f) {
+Forward *forward_free(Forward *f) {
         if (!f)
                 return NULL;
         f->timer = loop_timer_stop(f->timer);
-        for (size_t i = 0; i < f->n_receivers; i++) {
-                Receiver *r = &f->receivers[i];
-                r->target = target_close(r->target);
-                r->poster = poster_free(r->poster);
-                buf_deinit(&r->metadata_body);
-        }
-        free(f->receivers);
+        close_receivers(f);
         encoder_deinit(&f->encoder);
         described_deinit(&f->described);
         buf_deinit(&f->runs);
         free(f->open);
+        lock_deinit(&f->commit_lock);
         lock_deinit(&f->lock);
-        f->config = forward_config_free(f->config);
         free(f);
         return NULL;
+}
+
+void forward_begin(Forward *f, SeriesSink *store) {
+        assert(!f->store);
+        f->store = store;
+        atomic_store(&f->covered, store->durable(store)); /* what was there before is nobody's to wait for */
+}
+
+int forward_replace(Forward *f, ForwardConfig *config, char ret_name[FORWARD_NAME_MAX + 1]) {
+        LOCK_SCOPE(&f->commit_lock);
+        ret_name[0] = '\0';
+        close_receivers(f); /* which commits: nobody who waits is forgotten */
+        f->config = config;
+        int r = open_receivers(f, ret_name);
+        loop_timer_again(f->timer, MILLISECONDS(10), (Duration){ 0 });
+        return r;
 }
 
 const ForwardConfig *forward_config(const Forward *f) {

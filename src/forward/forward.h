@@ -21,18 +21,20 @@ typedef struct ForwardOps {
 typedef struct ForwardOptions {
         Loop *loop;
         HttpFetcher *fetcher;
-        const char *directory; /* of the queues, one directory in it for each target; is made */
+        const char *directory; /* of the queues, one directory in it for each target; is made. Borrowed */
         bool sync;             /* a ticket waits for the disk */
-        const char *version;   /* for User-Agent */
+        const char *version;   /* for User-Agent; borrowed */
 } ForwardOptions;
 
-/* `config` is taken over in any case. -EWOULDBLOCK: another process has a queue. *ret_name (may be NULL) is the target that could not be
- * opened, borrowed from nobody. */
-int forward_open(ForwardConfig *config, const ForwardOptions *o, SeriesSink *store, const ForwardOps *ops, void *context,
-                 Forward **ret_forward, char ret_name[FORWARD_NAME_MAX + 1]) MUST_USE;
+int forward_new(const ForwardOptions *o, const ForwardOps *ops, void *context, Forward **ret_forward) MUST_USE;
 /* What is not delivered stays in the queues. No committer may be running any more. */
-Forward *forward_close(Forward *f);
-const ForwardConfig *forward_config(const Forward *f);
+Forward *forward_free(Forward *f);
+/* The sink that it stands before; once, before anything is written. */
+void forward_begin(Forward *f, SeriesSink *store);
+/* The receivers of `config` (taken over in any case) instead of those there are. -EWOULDBLOCK: another process has a queue. After
+ * an error there are those receivers that could be opened before it; ret_name is the one that could not. */
+int forward_replace(Forward *f, ForwardConfig *config, char ret_name[FORWARD_NAME_MAX + 1]) MUST_USE;
+const ForwardConfig *forward_config(const Forward *f); /* NULL: none yet */
 /* Where samples are to be written instead of the store's sink. */
 SeriesSink *forward_sink(Forward *f);
 /* Something was committed. */

@@ -31,7 +31,7 @@ struct Target {
         size_t n_series, cap_series, last_series;
         uint32_t *table; /* of indexes + 1, by hash */
         size_t table_size;
-        LabelSet labels;
+        LabelDraft labels;
         Buf run;
         _Atomic uint64_t delivered; /* for the committer */
         MonoTime synced; /* the committer's: when the checkpoint was */

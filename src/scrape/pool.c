@@ -21,7 +21,7 @@ typedef struct Sync {
         size_t n, cap;
         Target **table;   /* all of the pool and of the list, by hash: open addressing */
         size_t n_table;
-        LabelSet set;
+        LabelDraft set;
         Buf *dropped;
         size_t n_dropped, all_dropped, failing, found;
         Buf why;
@@ -240,7 +240,7 @@ static int add_source(ScrapePool *p, const FileDiscovery *files, const HttpDisco
         return r;
 }
 
-int pool_new(Scrape *s, const ScrapeJob *job, ScrapePool **ret_pool) {
+int scrape_pool_new(Scrape *s, const ScrapeJob *job, ScrapePool **ret_pool) {
         ScrapePool *p = calloc(1, sizeof *p);
         if (!p)
                 return -ENOMEM;
@@ -252,14 +252,14 @@ int pool_new(Scrape *s, const ScrapeJob *job, ScrapePool **ret_pool) {
         for (size_t i = 0; r == 0 && i < job->n_https; i++)
                 r = add_source(p, NULL, &job->https[i]);
         if (r < 0) {
-                (void)pool_free(p, false);
+                (void)scrape_pool_free(p, false);
                 return r;
         }
         *ret_pool = p;
         return 0;
 }
 
-ScrapePool *pool_free(ScrapePool *p, bool stale) {
+ScrapePool *scrape_pool_free(ScrapePool *p, bool stale) {
         if (!p)
                 return NULL;
         for (size_t i = 0; i < p->n_sources; i++)

@@ -37,9 +37,9 @@ struct Scrape {
 };
 
 /* pool.c */
-int pool_new(Scrape *s, const ScrapeJob *job, ScrapePool **ret_pool) MUST_USE;
+int scrape_pool_new(Scrape *s, const ScrapeJob *job, ScrapePool **ret_pool) MUST_USE;
 /* Its targets end with their series when `stale`. */
-ScrapePool *pool_free(ScrapePool *p, bool stale);
+ScrapePool *scrape_pool_free(ScrapePool *p, bool stale);
 /* What the sources say now. */
 void pool_sync(ScrapePool *p);
 /* The targets of an older pool of the same name, as far as they are the same; the rest ends. */

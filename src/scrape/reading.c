@@ -22,7 +22,7 @@ struct Reading {
         ReadSample *samples;
         size_t n, cap;
         Buf histograms, run, key, text;
-        LabelSet set, exposed;
+        LabelDraft set, exposed;
         ExpositionItem item;
         ReadingStats stats;
         /* Of the answer being read. */
@@ -97,7 +97,7 @@ static void normalize_bound(Reading *r, ExpositionItem *item) {
 }
 
 /* A label of the target's takes its name; what the target exposed under it moves to exported_NAME, or further. */
-static void move_exposed(Reading *r, LabelSet *set, Span name, Span value) {
+static void move_exposed(Reading *r, LabelDraft *set, Span name, Span value) {
         CLEANUP(buf_deinit) Buf moved = BUF_NULL;
         (void)r;
         do {
@@ -116,7 +116,7 @@ static int shorter_first(const void *a, const void *b) {
         return (x > y) - (x < y);
 }
 
-static void add_target_labels(Reading *r, LabelSet *set) {
+static void add_target_labels(Reading *r, LabelDraft *set) {
         Label own[LABELS_MAX], moved[LABELS_MAX];
         const Target *t = r->target;
         size_t n = labels_split((const uint8_t *)t->labels.data, t->labels.len, own), n_moved = 0;
@@ -160,7 +160,7 @@ static bool is_legacy_name(Span s, bool metric) {
         return s.len > 0;
 }
 
-static int check_limits(Reading *r, const LabelSet *set) {
+static int check_limits(Reading *r, const LabelDraft *set) {
         const ScrapeJob *j = r->job;
         Span metric = label_set_get(set, span_of(METRIC_NAME_LABEL));
         int shown = (int)(metric.len < 100 ? metric.len : 100);
@@ -195,7 +195,7 @@ static int check_limits(Reading *r, const LabelSet *set) {
 
 /* The series as it will be stored: r->run is filled, or empty for one that is dropped. */
 static int make_run(Reading *r, ExpositionItem *item) {
-        LabelSet *set = &r->set;
+        LabelDraft *set = &r->set;
         normalize_bound(r, item);
         label_set_reset(set);
         buf_reset(&r->run);
@@ -566,7 +566,7 @@ void reading_end_series(Reading *r, Target *t, SeriesSink *sink, int64_t now_ms)
 /* ---- what a scrape says of itself ---- */
 
 static void report_one(Reading *r, Target *t, SeriesSink *sink, int64_t now_ms, const char *name, double value) {
-        LabelSet *set = &r->set;
+        LabelDraft *set = &r->set;
         label_set_reset(set);
         label_set_add_run(set, (const uint8_t *)t->labels.data, t->labels.len);
         label_set_set(set, span_of(METRIC_NAME_LABEL), span_of(name));

@@ -37,7 +37,7 @@ Scrape *scrape_free(Scrape *s) {
         if (!s)
                 return NULL;
         for (size_t i = 0; i < s->n_pools; i++)
-                (void)pool_free(s->pools[i], false);
+                (void)scrape_pool_free(s->pools[i], false);
         free(s->pools);
         s->discovery = discovery_free(s->discovery);
         s->fetcher = http_fetcher_free(s->fetcher);
@@ -64,7 +64,7 @@ static ScrapePool *pool_named(Scrape *s, const char *name) {
 
 static void free_pools(ScrapePool **pools, size_t n, bool stale) {
         for (size_t i = 0; i < n; i++)
-                (void)pool_free(pools[i], stale);
+                (void)scrape_pool_free(pools[i], stale);
         free(pools);
 }
 
@@ -73,7 +73,7 @@ int scrape_replace(Scrape *s, ScrapeConfig *config) {
         ScrapePool **pools = calloc(config->n_jobs + 1, sizeof(ScrapePool *));
         int r = pools ? 0 : -ENOMEM;
         for (; r == 0 && n < config->n_jobs; n++) {
-                r = pool_new(s, config->jobs[n], &pools[n]);
+                r = scrape_pool_new(s, config->jobs[n], &pools[n]);
                 if (r < 0)
                         break;
         }

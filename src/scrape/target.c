@@ -16,22 +16,22 @@ static bool starts(Span s, const char *prefix) {
 
 /* ---- before relabelling ---- */
 
-static bool is_taken(const LabelSet *set, const char *name) {
+static bool is_taken(const LabelDraft *set, const char *name) {
         return label_set_get(set, span_of(name)).len > 0;
 }
 
-static void set_default(LabelSet *set, const char *name, const char *value) {
+static void set_default(LabelDraft *set, const char *name, const char *value) {
         if (!is_taken(set, name))
                 label_set_set(set, span_of(name), span_of(value));
 }
 
-static void set_duration(LabelSet *set, const char *name, Duration d) {
+static void set_duration(LabelDraft *set, const char *name, Duration d) {
         CLEANUP(buf_deinit) Buf text = BUF_NULL;
         duration_print(d.ns, &text);
         set_default(set, name, buf_cstr(&text));
 }
 
-void target_discovered(const ScrapeJob *job, const TargetGroup *group, const char *address, LabelSet *set) {
+void target_discovered(const ScrapeJob *job, const TargetGroup *group, const char *address, LabelDraft *set) {
         label_set_reset(set);
         label_set_set(set, span_of(ADDRESS), span_of(address));
         for (size_t i = 0; i < group->names.n; i++)
@@ -50,7 +50,7 @@ void target_discovered(const ScrapeJob *job, const TargetGroup *group, const cha
         label_set_settle(set);
 }
 
-void target_pack(const LabelSet *set, Buf *out) {
+void target_pack(const LabelDraft *set, Buf *out) {
         for (size_t i = 0; i < set->n; i++) {
                 Label l = set->items[i].label;
                 buf_put(out, l.name.text, l.name.len);
@@ -91,7 +91,7 @@ static bool same(Span a, Span b) {
 }
 
 /* A job's parameters, whose first values the labels __param_* have replaced, and those that only labels have. */
-static size_t collect_params(const ScrapeJob *job, const LabelSet *set, Pair *pairs) {
+static size_t collect_params(const ScrapeJob *job, const LabelDraft *set, Pair *pairs) {
         size_t n = 0;
         for (size_t i = 0; i < job->n_params; i++)
                 for (size_t k = 1; k < job->params[i].values.n; k++)
@@ -123,7 +123,7 @@ static void sort_pairs(Pair *pairs, size_t n) {
                 }
 }
 
-static int put_query(const ScrapeJob *job, const LabelSet *set, Buf *url) {
+static int put_query(const ScrapeJob *job, const LabelDraft *set, Buf *url) {
         size_t most = set->n;
         for (size_t i = 0; i < job->n_params; i++)
                 most += job->params[i].values.n;
@@ -141,7 +141,7 @@ static int put_query(const ScrapeJob *job, const LabelSet *set, Buf *url) {
         return 0;
 }
 
-static int make_url(const ScrapeJob *job, const LabelSet *set, char **ret_url) {
+static int make_url(const ScrapeJob *job, const LabelDraft *set, char **ret_url) {
         CLEANUP(buf_deinit) Buf url = BUF_WITH_LIMIT(64 << 10);
         Span scheme = label_set_get(set, span_of("__scheme__")), path = label_set_get(set, span_of("__metrics_path__"));
         Span address = label_set_get(set, span_of(ADDRESS));
@@ -167,7 +167,7 @@ static int refuse(Buf *ret_error, const char *what) {
         return -EINVAL;
 }
 
-static int read_duration(const LabelSet *set, const char *name, Duration *ret, Buf *ret_error) {
+static int read_duration(const LabelDraft *set, const char *name, Duration *ret, Buf *ret_error) {
         char text[64];
         Span s = label_set_get(set, span_of(name));
         (void)snprintf(text, sizeof text, "%.*s", s.len < sizeof text ? (int)s.len : 0, s.text);
@@ -177,7 +177,7 @@ static int read_duration(const LabelSet *set, const char *name, Duration *ret, B
         return -EINVAL;
 }
 
-static int check(const LabelSet *set, Target *t, Buf *ret_error) {
+static int check(const LabelDraft *set, Target *t, Buf *ret_error) {
         Span address = label_set_get(set, span_of(ADDRESS)), scheme = label_set_get(set, span_of("__scheme__"));
         if (address.len == 0)
                 return refuse(ret_error, "no address");
@@ -194,8 +194,8 @@ static int check(const LabelSet *set, Target *t, Buf *ret_error) {
 }
 
 /* Labels that begin with two underscores end here. */
-static int keep_public(const LabelSet *set, Target *t, Buf *ret_error) {
-        CLEANUP(label_set_deinit) LabelSet public = LABEL_SET_NULL;
+static int keep_public(const LabelDraft *set, Target *t, Buf *ret_error) {
+        CLEANUP(label_set_deinit) LabelDraft public = LABEL_SET_NULL;
         for (size_t i = 0; i < set->n; i++)
                 if (!starts(set->items[i].label.name, "__"))
                         label_set_add(&public, set->items[i].label.name, set->items[i].label.value);
@@ -211,7 +211,7 @@ static void target_freep(Target **t) {
         *t = target_free(*t);
 }
 
-int target_new(const ScrapeJob *job, LabelSet *set, Intern *intern, Target **ret_target, Buf *ret_error) {
+int target_new(const ScrapeJob *job, LabelDraft *set, Intern *intern, Target **ret_target, Buf *ret_error) {
         CLEANUP(target_freep) Target *t = calloc(1, sizeof *t);
         if (!t)
                 return -ENOMEM;

@@ -46,12 +46,12 @@ typedef struct Target {
 
 /* The labels that a target begins with: those of its group, the job's, then what discovery gives. `set` is filled,
  * ascending. */
-void target_discovered(const ScrapeJob *job, const TargetGroup *group, const char *address, LabelSet *set);
+void target_discovered(const ScrapeJob *job, const TargetGroup *group, const char *address, LabelDraft *set);
 /* Makes a target of them. 1 with *ret_target; 0 when rules drop it; -EINVAL with the reason appended to ret_error;
  * -ENOMEM. */
-int target_new(const ScrapeJob *job, LabelSet *set, Intern *intern, Target **ret_target, Buf *ret_error) MUST_USE;
+int target_new(const ScrapeJob *job, LabelDraft *set, Intern *intern, Target **ret_target, Buf *ret_error) MUST_USE;
 Target *target_free(Target *t);
-void target_pack(const LabelSet *set, Buf *out);
+void target_pack(const LabelDraft *set, Buf *out);
 /* Forgets what the target said of its metrics. */
 void target_forget_metrics(Target *t);
 /* The value of a label that its samples get; "" when there is none. */

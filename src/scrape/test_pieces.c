@@ -105,7 +105,7 @@ static void series_are_remembered(void **state) {
 /* ---- targets ---- */
 
 static Target *target(const ScrapeJob *job, const char *address, Intern *intern, Buf *why) {
-        CLEANUP(label_set_deinit) LabelSet set = LABEL_SET_NULL;
+        CLEANUP(label_set_deinit) LabelDraft set = LABEL_SET_NULL;
         Target *t = NULL;
         TargetGroup group = { 0 };
         assert_int_equal(yaml_texts_add(&group.names, "env"), 0);

@@ -12,6 +12,7 @@
 #   make damage   the store with each of its bytes changed, each call and each allocation failing (5 minutes)
 #   make race     the store's threads under the thread sanitizer for RACE_SECONDS (20)
 #   make fuzz     every fuzz target for FUZZ_SECONDS (600)
+#   make soak-forward  remote write out with each receiver away for 10 minutes
 #   make soak     the long tests: stuck guest for 2 min, churn of 200 domains (root)
 #   make docs     the generated references in docs/reference/
 #   make install  DESTDIR and PREFIX as usual
@@ -22,7 +23,7 @@ SEEDS ?= 100000
 FIRST ?= 0
 RACE_SECONDS ?= 20
 
-.PHONY: all deps demo run test bench bench-store load crash sim damage race fuzz soak docs install clean
+.PHONY: all deps demo run test bench bench-store load crash sim damage race fuzz soak soak-forward docs install clean
 all: build/build.ninja
 	@ninja -C build
 
@@ -79,6 +80,9 @@ fuzz:
 soak: all
 	@scripts/install.sh run lab test
 	@tests/system/soak.sh
+
+soak-forward: all
+	@python3 tests/system/test_remote_write_out.py 600
 
 docs: all
 	@build/gen-reference docs/reference

@@ -43,6 +43,20 @@ typedef struct StoreSettings {
         size_t n_resolutions;
 } StoreSettings;
 
+/* Queries; see api/queries.h. */
+typedef struct QuerySettings {
+        Duration timeout, lookback;
+        size_t max_samples, max_series, max_memory, max_points, max_answer;
+        size_t concurrency, concurrency_source, queue, queue_source;
+        char *features; /* names of PromQL's experiments, with commas between them */
+} QuerySettings;
+
+/* What is asked over HTTP. */
+typedef struct WebSettings {
+        char *route_prefix, *external_url, *cors_origin;
+        bool admin_api, lifecycle;
+} WebSettings;
+
 typedef struct Settings {
         char *log_level, *log_format;
         char *root;          /* "/" in production */
@@ -72,6 +86,9 @@ typedef struct Settings {
         size_t metadata_limit; /* bytes of one metadata text that are looked at */
 
         StoreSettings store;
+        char *query_backend, *query_url; /* "embedded" or "prometheus" */
+        QuerySettings query;
+        WebSettings web;
 } Settings;
 
 /* What is wrong with a file, for a person: "FILE:LINE:COLUMN: message". */

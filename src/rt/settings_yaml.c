@@ -6,6 +6,8 @@
 
 #include "base/escape.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <yaml.h>
 
 void yaml_error(YamlErrors *e, unsigned line, unsigned column, const char *fmt, ...) {
@@ -55,6 +57,29 @@ const char *yaml_describe(const YamlNode *n, char *out, size_t size) {
         bool long_text = strlen(n->text) > 60;
         (void)snprintf(out, size, "\"%.60s%s\"", n->text, long_text ? "..." : "");
         return out;
+}
+
+static size_t min3(size_t a, size_t b, size_t c) {
+        size_t m = a < b ? a : b;
+        return m < c ? m : c;
+}
+
+size_t yaml_edit_distance(const char *a, const char *b) {
+        size_t row[64], la = strlen(a), lb = strlen(b);
+        if (la >= ARRAY_LEN(row) || lb >= ARRAY_LEN(row))
+                return SIZE_MAX;
+        for (size_t j = 0; j <= lb; j++)
+                row[j] = j;
+        for (size_t i = 1; i <= la; i++) {
+                size_t diagonal = row[0];
+                row[0] = i;
+                for (size_t j = 1; j <= lb; j++) {
+                        size_t above = row[j];
+                        row[j] = min3(above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1]));
+                        diagonal = above;
+                }
+        }
+        return row[lb];
 }
 
 /* The place of byte `at`, columns in characters. */
@@ -347,4 +372,39 @@ YamlNode *yaml_tree(const char *text, size_t n, YamlErrors *errors) {
         if (!b.root)
                 return empty_file();
         return TAKE_PTR(b.root);
+}
+
+/* Only regular files: reading a pipe would wait for its writer. */
+int yaml_read_file(const char *path, Buf *text, YamlErrors *errors) {
+        struct stat st;
+        int r = stat(path, &st) < 0 ? -errno : 0;
+        if (r == 0 && S_ISDIR(st.st_mode)) {
+                yaml_error(errors, 0, 0, "found a directory, expected a YAML file");
+                return -EISDIR;
+        }
+        if (r == 0 && !S_ISREG(st.st_mode)) {
+                yaml_error(errors, 0, 0, "found a device, pipe or socket, expected a YAML file");
+                return -EINVAL;
+        }
+        if (r == 0)
+                r = buf_read_file(text, AT_FDCWD, path, YAML_MAX_BYTES);
+        if (r == -EFBIG)
+                yaml_error(errors, 0, 0, "found more than 1 MiB, expected a smaller file");
+        else if (r < 0)
+                yaml_error(errors, 0, 0, "cannot be read (%s), expected a readable YAML file", strerror(-r));
+        return r;
+}
+
+char *yaml_explain(YamlErrors *errors, int r) {
+        if (!errors->n)
+                yaml_error(errors, 0, 0, "%s", strerror(-r));
+        if (errors->n > YAML_MAX_ERRORS) {
+                buf_put_char(&errors->text, '\n');
+                buf_printf(&errors->text, "%s: %u more errors", errors->file, errors->n - YAML_MAX_ERRORS);
+        }
+        return strdup(buf_cstr(&errors->text));
+}
+
+void yaml_errors_deinit(YamlErrors *e) {
+        buf_deinit(&e->text);
 }

@@ -69,6 +69,23 @@ static void json_has_plain_digits_in_the_middle(void **state) {
         }
 }
 
+static void go_has_exponents_early(void **state) {
+        (void)state;
+        static const struct {
+                double v;
+                const char *text;
+        } CASES[] = { { 0, "0" }, { -0.0, "-0" }, { 999999, "999999" }, { 1e6, "1e+06" }, { 1048576, "1.048576e+06" }, { 0.0001, "0.0001" },
+                      { 0.00001, "1e-05" }, { -0.5, "-0.5" }, { 1e100, "1e+100" }, { 123456.75, "123456.75" }, { NAN, "NaN" },
+                      { INFINITY, "+Inf" } };
+        for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+                char out[NUMBER_TEXT_MAX + 1];
+                size_t n = number_go(CASES[i].v, out);
+                assert_true(n > 0 && n <= NUMBER_TEXT_MAX);
+                out[n] = '\0';
+                assert_string_equal(out, CASES[i].text);
+        }
+}
+
 static void reads_back_what_it_wrote(void **state) {
         (void)state;
         uint64_t bits = 0x9E3779B97F4A7C15u;
@@ -140,7 +157,8 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(formats_the_shortest_text),
                 cmocka_unit_test(whole_numbers_are_plain_digits),
-                cmocka_unit_test(json_has_plain_digits_in_the_middle), cmocka_unit_test(reads_back_what_it_wrote),
+                cmocka_unit_test(json_has_plain_digits_in_the_middle),
+                cmocka_unit_test(go_has_exponents_early), cmocka_unit_test(reads_back_what_it_wrote),
                 cmocka_unit_test(refuses_what_is_no_number), cmocka_unit_test(says_what_is_out_of_range),
                 cmocka_unit_test(stays_within_its_bytes),    cmocka_unit_test(the_locale_does_not_matter),
         };

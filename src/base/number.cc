@@ -38,13 +38,14 @@ extern "C" size_t number_go(double v, char out[NUMBER_TEXT_MAX]) {
 }
 
 extern "C" size_t number_json(double v, char out[NUMBER_TEXT_MAX]) {
+        auto form = std::chars_format::fixed;
         double size = std::fabs(v);
         if (!(size < 1e21) || (size > 0 && size < 1e-6)) {
                 if (!std::isfinite(v))
                         return number_format(v, out);
-                return static_cast<size_t>(std::to_chars(out, out + NUMBER_TEXT_MAX, v, std::chars_format::scientific).ptr - out);
+                form = std::chars_format::scientific;
         }
-        return static_cast<size_t>(std::to_chars(out, out + NUMBER_TEXT_MAX, v, std::chars_format::fixed).ptr - out);
+        return static_cast<size_t>(std::to_chars(out, out + NUMBER_TEXT_MAX, v, form).ptr - out);
 }
 
 extern "C" int number_parse(const char *text, size_t n, double *ret_v) {

@@ -18,7 +18,8 @@ size_t number_format(double v, char out[NUMBER_TEXT_MAX]);
 size_t number_text(double v, char out[NUMBER_TEXT_MAX]);
 /* As Go's %g, which Prometheus's messages have: an exponent below 1e-4 and from 1e6 on. */
 size_t number_go(double v, char out[NUMBER_TEXT_MAX]);
-/* As Prometheus's HTTP API and Go's JSON have it: plain digits between 1e-6 and 1e21, else with an exponent of two digits or more. */
+/* As Prometheus's HTTP API and Go's JSON have it: plain digits between 1e-6 and 1e21, else with an exponent of two
+ * digits or more. */
 size_t number_json(double v, char out[NUMBER_TEXT_MAX]);
 /* The whole of text[0..n) as a double (also "NaN", "Inf", "+Inf", any case):
  * 0, -EINVAL (not a number, trailing bytes) or -ERANGE. */

@@ -200,8 +200,8 @@ static bool custom_is_reset(const FHist *h, const FHist *before) {
         return false;
 }
 
-/* The count that the zero bucket of h would have with a greater threshold. When that is within a bucket which is not empty,
- * false: the threshold must be another. */
+/* The count that the zero bucket of h would have with a greater threshold. When that is within a bucket which is not
+ * empty, false: the threshold must be another. */
 static bool zero_count_at(const FHist *h, double threshold, double *ret_count) {
         *ret_count = h->zero_count;
         if (threshold == h->zero_threshold)

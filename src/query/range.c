@@ -1,12 +1,15 @@
-/* Functions over ranges: one series, all steps in one pass. Windows only move forwards, so that finding their samples costs next to
- * nothing; what each function does with them is in the other range_*.c. Results are those of a calculation from each window's samples
- * alone, to the last digit: whatever is carried over from one window to the next is exact. */
+/* Functions over ranges: one series, all steps in one pass. Windows only move forwards, so that finding their samples
+ * costs next to nothing; what each function does with them is in the other range_*.c. Results are those of a
+ * calculation from each window's samples alone, to the last digit: whatever is carried over from one window to the next
+ * is exact. */
 #include "query/range_priv.h"
 
 #include <assert.h>
 
 Windows windows_of(const RangeCall *c, const int64_t *times, size_t n) {
-        return (Windows){ .times = times, .n = n, .end = c->first_end_ms, .step = c->end_step_ms, .range = c->range_ms };
+        return (Windows){
+                .times = times, .n = n, .end = c->first_end_ms, .step = c->end_step_ms, .range = c->range_ms
+        };
 }
 
 size_t windows_search(const int64_t *times, size_t n, size_t at, int64_t bound) {
@@ -89,7 +92,8 @@ static int floats(const RangeCall *c, const RangeSamples *s, double *out) {
 
 /* Those that give for each step what they give for any, when all windows are the same. */
 static bool depends_on_step(FunctionId f) {
-        return f == FUNCTION_PREDICT_LINEAR || f == FUNCTION_QUANTILE_OVER_TIME || f == FUNCTION_DOUBLE_EXPONENTIAL_SMOOTHING;
+        return f == FUNCTION_PREDICT_LINEAR || f == FUNCTION_QUANTILE_OVER_TIME ||
+               f == FUNCTION_DOUBLE_EXPONENTIAL_SMOOTHING;
 }
 
 static int evaluate(const RangeCall *c, const RangeSamples *s, Row *out) {

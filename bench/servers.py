@@ -244,11 +244,13 @@ class Parallax(Server):
     tool = os.path.join(BUILD, "parallax")
 
     @classmethod
-    def available(cls):
-        if not os.path.exists(cls.program):
-            return False
+    def help(cls):
         done = subprocess.run([cls.program, "--help"], capture_output=True, text=True)
-        return "--data-dir" in done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    @classmethod
+    def available(cls):
+        return os.path.exists(cls.program) and "--data-dir" in cls.help()
 
     @classmethod
     def version(cls):

@@ -27,6 +27,16 @@ extern "C" size_t number_text(double v, char out[NUMBER_TEXT_MAX]) {
         return number_format(v, out);
 }
 
+extern "C" size_t number_json(double v, char out[NUMBER_TEXT_MAX]) {
+        double size = std::fabs(v);
+        if (!(size < 1e21) || (size > 0 && size < 1e-6)) {
+                if (!std::isfinite(v))
+                        return number_format(v, out);
+                return static_cast<size_t>(std::to_chars(out, out + NUMBER_TEXT_MAX, v, std::chars_format::scientific).ptr - out);
+        }
+        return static_cast<size_t>(std::to_chars(out, out + NUMBER_TEXT_MAX, v, std::chars_format::fixed).ptr - out);
+}
+
 extern "C" int number_parse(const char *text, size_t n, double *ret_v) {
         double v = 0;
         // from_chars takes no '+', which "+Inf" and exponents' writers use; "+-1" is still no number.

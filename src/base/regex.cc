@@ -4,10 +4,12 @@
 // Literals and prefixes are read off the text of the expression, by rules that say "none" whenever they are not sure.
 #include "base/regex.h"
 
+#include <cctype>
 #include <cstring>
 #include <memory>
 #include <re2/re2.h>
 #include <string>
+#include <vector>
 
 #define REGEX_MEMORY (INT64_C(1) << 20)
 
@@ -131,6 +133,86 @@ extern "C" bool regex_matches(const Regex *r, const char *text, size_t n) {
         try {
                 re2::StringPiece piece(n ? text : "", n);
                 return r->re.Match(piece, 0, n, re2::RE2::ANCHOR_BOTH, nullptr, 0);
+        } catch (...) {
+                return false;
+        }
+}
+
+// ---- expansion ----
+
+// Bytes of the letter, digit or '_' that text begins with; 0 when it begins with something else.
+static size_t word_rune(re2::StringPiece text) {
+        if (text.empty())
+                return 0;
+        unsigned char c = static_cast<unsigned char>(text[0]);
+        if (c < 0x80)
+                return c == '_' || std::isalnum(c) ? 1 : 0;
+        // Rare enough to compile for.
+        re2::StringPiece rest = text;
+        static constexpr char WORD[] = "[\\pL\\p{Nd}]";
+        return re2::RE2::Consume(&rest, WORD) ? text.size() - rest.size() : 0;
+}
+
+// Takes the name behind a '$', with its braces if it has any.
+static bool take_name(re2::StringPiece *form, re2::StringPiece *ret_name) {
+        re2::StringPiece at = *form;
+        bool brace = !at.empty() && at[0] == '{';
+        if (brace)
+                at.remove_prefix(1);
+        size_t n = 0, rune;
+        while ((rune = word_rune(at.substr(n))) > 0)
+                n += rune;
+        if (n == 0 || (brace && (n == at.size() || at[n] != '}')))
+                return false;
+        *ret_name = at.substr(0, n);
+        at.remove_prefix(n + (brace ? 1 : 0));
+        *form = at;
+        return true;
+}
+
+// The number of the group that is meant, -1 when there is none. A number has no leading zeros; what is no number is a name.
+static int group_number(const re2::RE2 &re, re2::StringPiece name) {
+        bool number = name.size() < 9 && (name.size() == 1 || name[0] != '0');
+        int n = 0;
+        for (size_t i = 0; number && i < name.size(); i++) {
+                number = name[i] >= '0' && name[i] <= '9';
+                n = n * 10 + (name[i] - '0');
+        }
+        if (number)
+                return n <= re.NumberOfCapturingGroups() ? n : -1;
+        const auto &named = re.NamedCapturingGroups();
+        auto found = named.find(std::string(name));
+        return found == named.end() ? -1 : found->second;
+}
+
+static void expand(const re2::RE2 &re, const std::vector<re2::StringPiece> &groups, re2::StringPiece form, Buf *out) {
+        for (;;) {
+                size_t plain = form.find('$');
+                buf_put(out, form.data(), plain == form.npos ? form.size() : plain);
+                if (plain == form.npos)
+                        return;
+                form.remove_prefix(plain + 1);
+                re2::StringPiece name;
+                if (take_name(&form, &name)) {
+                        int group = group_number(re, name);
+                        if (group >= 0)
+                                buf_put(out, groups[group].data(), groups[group].size());
+                        continue;
+                }
+                buf_put_char(out, '$');
+                if (!form.empty() && form[0] == '$')
+                        form.remove_prefix(1);
+        }
+}
+
+extern "C" bool regex_expand(const Regex *r, const char *text, size_t n, const char *form, size_t form_n, Buf *out) {
+        try {
+                re2::StringPiece piece(n ? text : "", n);
+                std::vector<re2::StringPiece> groups(static_cast<size_t>(r->re.NumberOfCapturingGroups()) + 1);
+                if (!r->re.Match(piece, 0, n, re2::RE2::ANCHOR_BOTH, groups.data(), static_cast<int>(groups.size())))
+                        return false;
+                expand(r->re, groups, re2::StringPiece(form_n ? form : "", form_n), out);
+                return true;
         } catch (...) {
                 return false;
         }

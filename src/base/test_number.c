@@ -52,6 +52,23 @@ static void whole_numbers_are_plain_digits(void **state) {
         }
 }
 
+static void json_has_plain_digits_in_the_middle(void **state) {
+        (void)state;
+        static const struct {
+                double v;
+                const char *text;
+        } CASES[] = { { 0, "0" }, { -0.0, "-0" }, { 1e6, "1000000" }, { 1e20, "100000000000000000000" }, { 1e21, "1e+21" },
+                      { 1e-6, "0.000001" }, { 1e-7, "1e-07" }, { -1.5e-9, "-1.5e-09" }, { 0.1, "0.1" }, { -2.5, "-2.5" },
+                      { -1.2345678901234567e-6, "-0.0000012345678901234567" }, { NAN, "NaN" }, { -INFINITY, "-Inf" } };
+        for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+                char out[NUMBER_TEXT_MAX + 1];
+                size_t n = number_json(CASES[i].v, out);
+                assert_true(n > 0 && n <= NUMBER_TEXT_MAX);
+                out[n] = '\0';
+                assert_string_equal(out, CASES[i].text);
+        }
+}
+
 static void reads_back_what_it_wrote(void **state) {
         (void)state;
         uint64_t bits = 0x9E3779B97F4A7C15u;
@@ -122,7 +139,8 @@ static void the_locale_does_not_matter(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(formats_the_shortest_text),
-                cmocka_unit_test(whole_numbers_are_plain_digits), cmocka_unit_test(reads_back_what_it_wrote),
+                cmocka_unit_test(whole_numbers_are_plain_digits),
+                cmocka_unit_test(json_has_plain_digits_in_the_middle), cmocka_unit_test(reads_back_what_it_wrote),
                 cmocka_unit_test(refuses_what_is_no_number), cmocka_unit_test(says_what_is_out_of_range),
                 cmocka_unit_test(stays_within_its_bytes),    cmocka_unit_test(the_locale_does_not_matter),
         };

@@ -155,6 +155,32 @@ static void prefixes_are_found(void **state) {
         expect_prefix("", "");
 }
 
+static void expect_expansion(const char *expression, const char *text, const char *form, const char *expected) {
+        CLEANUP(free_regex) Regex *r = compile(expression);
+        CLEANUP(buf_deinit) Buf out = BUF_NULL;
+        assert_int_equal(regex_expand(r, text, strlen(text), form, strlen(form), &out), expected != NULL);
+        assert_string_equal(buf_cstr(&out), expected ? expected : "");
+}
+
+static void groups_are_expanded(void **state) {
+        (void)state;
+        expect_expansion("(.*)", "abc", "$1", "abc");
+        expect_expansion("(.*)", "abc", "<${1}>", "<abc>");
+        expect_expansion("(.*)", "abc", "$0", "abc");
+        expect_expansion("a(.)c", "axc", "$1$1", "xx");
+        expect_expansion("a(.)c", "axcd", "$1", NULL);
+        expect_expansion("(.*)", "abc", "$1x", "");        /* the group "1x" */
+        expect_expansion("(.*)", "abc", "${1}x", "abcx");
+        expect_expansion("(.*)", "abc", "$2|$01|$99999999999", "||");
+        expect_expansion("(?P<n>.)(.)", "ab", "$n-${n}-$n1-$2", "a-a--b");
+        expect_expansion("(a)|(b)", "b", "$1$2", "b");
+        expect_expansion("(.*)", "abc", "$$1 $ ${ ${} ${1 $-", "$1 $ ${ ${} ${1 $-");
+        expect_expansion("(.*)", "abc", "$1\xC3\xA4$", "$"); /* a letter, so of the name */
+        expect_expansion("(.*)", "abc", "$1\xE2\x82\xAC", "abc\xE2\x82\xAC");
+        expect_expansion("", "", "", "");
+        expect_expansion("a|ab", "ab", "$0", "ab");
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(anchored_at_both_ends),
@@ -164,6 +190,7 @@ int main(void) {
                 cmocka_unit_test(linear_time),
                 cmocka_unit_test(literals_are_found),
                 cmocka_unit_test(prefixes_are_found),
+                cmocka_unit_test(groups_are_expanded),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -32,6 +32,9 @@ typedef struct FHistNotes {
 /* h += other, h -= other: schemas and zero buckets are reconciled. -EINVAL for exponential with custom bounds; the arena's error. */
 int fhist_add(Arena *a, FHist *h, const FHist *other, FHistNotes *notes) MUST_USE;
 int fhist_sub(Arena *a, FHist *h, const FHist *other, FHistNotes *notes) MUST_USE;
+/* h += other, where *c (NULL at first) keeps what was lost to rounding; h += c at the end: sums of many as exact as Neumaier's. */
+int fhist_add_exact(Arena *a, FHist *h, FHist **c, const FHist *other, FHistNotes *notes) MUST_USE;
+void fhist_settle(FHist *h, const FHist *c); /* c may be NULL */
 void fhist_scale(FHist *h, double factor);
 void fhist_divide(FHist *h, double divisor);
 /* Takes out empty buckets, as before a histogram is shown. */

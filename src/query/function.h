@@ -25,6 +25,8 @@ typedef struct RangeCall {
         Place place, arg_place[2]; /* of the range argument; of the scalar ones */
         Arena *arena;            /* for histograms of the result, and for scratch */
         Notes *notes;
+        int64_t reach_ms;        /* anchored and smoothed: how far outside the window a sample may be (the lookback); 0: any */
+        Buf *error;              /* why -EINVAL: for the user; may be NULL */
 } RangeCall;
 
 /* Whether it is one of rate(), avg_over_time(), ... that range_evaluate() knows: all with a range vector but absent_over_time(), which the
@@ -32,7 +34,8 @@ typedef struct RangeCall {
 bool function_is_range(FunctionId f);
 /* Whether the result keeps the metric's name (last_over_time, first_over_time). */
 bool function_keeps_name(FunctionId f);
-/* Fills out->v (and out->h when there are histograms). 0, or the arena's error. */
+/* Fills out->v, which has room for all steps, and sets out->h (NULL when there are no histograms). 0; the arena's error; -EINVAL with
+ * c->error: bad factors of smoothing, histograms with anchored or smoothed. */
 int range_evaluate(const RangeCall *c, const RangeSamples *s, Row *out) MUST_USE;
 
 /* Functions of each value alone: abs(), clamp(), round(), timestamps of dates (minute(), ...), histogram_count(), histogram_quantile() of native

@@ -27,30 +27,6 @@ static bool next_component(const char *path, const char *prefix, char *out, size
         return true;
 }
 
-static size_t min3(size_t a, size_t b, size_t c) {
-        size_t m = a < b ? a : b;
-        return m < c ? m : c;
-}
-
-/* Levenshtein; both texts are short. */
-static size_t edit_distance(const char *a, const char *b) {
-        size_t row[64], la = strlen(a), lb = strlen(b);
-        if (la >= ARRAY_LEN(row) || lb >= ARRAY_LEN(row))
-                return SIZE_MAX;
-        for (size_t j = 0; j <= lb; j++)
-                row[j] = j;
-        for (size_t i = 1; i <= la; i++) {
-                size_t diagonal = row[0];
-                row[0] = i;
-                for (size_t j = 1; j <= lb; j++) {
-                        size_t above = row[j];
-                        row[j] = min3(above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1]));
-                        diagonal = above;
-                }
-        }
-        return row[lb];
-}
-
 typedef struct Nearest {
         char name[64];
         size_t distance;
@@ -68,7 +44,7 @@ static void nearest_offer(Nearest *n, const char *key, const char *path, const c
                 return;
         (void)strcpy(n->last, name);
         buf_printf(&n->all, "%s%s", n->all.len ? ", " : "", name);
-        size_t d = edit_distance(key, name);
+        size_t d = yaml_edit_distance(key, name);
         if (d < n->distance) {
                 n->distance = d;
                 (void)strcpy(n->name, name);

@@ -57,6 +57,29 @@ const char *yaml_describe(const YamlNode *n, char *out, size_t size) {
         return out;
 }
 
+static size_t min3(size_t a, size_t b, size_t c) {
+        size_t m = a < b ? a : b;
+        return m < c ? m : c;
+}
+
+size_t yaml_edit_distance(const char *a, const char *b) {
+        size_t row[64], la = strlen(a), lb = strlen(b);
+        if (la >= ARRAY_LEN(row) || lb >= ARRAY_LEN(row))
+                return SIZE_MAX;
+        for (size_t j = 0; j <= lb; j++)
+                row[j] = j;
+        for (size_t i = 1; i <= la; i++) {
+                size_t diagonal = row[0];
+                row[0] = i;
+                for (size_t j = 1; j <= lb; j++) {
+                        size_t above = row[j];
+                        row[j] = min3(above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1]));
+                        diagonal = above;
+                }
+        }
+        return row[lb];
+}
+
 /* The place of byte `at`, columns in characters. */
 static void place_of(const char *text, size_t at, unsigned *ret_line, unsigned *ret_column) {
         unsigned line = 1, column = 1;

@@ -37,6 +37,9 @@ YamlNode *yaml_node_free(YamlNode *n);
 /* "a list", "a mapping", "nothing", "the text \"...\"": for messages; `out` holds it. */
 const char *yaml_describe(const YamlNode *n, char *out, size_t size);
 
+/* How many letters two names differ in (Levenshtein); SIZE_MAX when one is longer than 63 bytes. */
+size_t yaml_edit_distance(const char *a, const char *b);
+
 static inline void yaml_node_freep(YamlNode **n) {
         (void)yaml_node_free(*n);
 }

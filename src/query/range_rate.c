@@ -1,0 +1,224 @@
+/* How counters and gauges move: rate, increase, delta, irate, idelta, changes, resets.
+ *
+ * A counter that begins anew shows as a value less than the one before. Where that happened is looked for once for the whole series; a
+ * window then adds up those few that are in it. */
+#include "query/range_priv.h"
+
+/* ---- where something happens between a sample and the one before ---- */
+
+/* Positions, ascending. */
+typedef struct Events {
+        uint32_t *at;
+        size_t n;
+} Events;
+
+static bool happens(bool change, double before, double v) {
+        return change ? v != before && !(isnan(v) && isnan(before)) : v < before;
+}
+
+/* Whether it does in any of a few samples: most have none, which is quick to see for many at once. */
+#define BLOCK 16
+static bool block_has(const double *v, bool change) {
+        bool any = false;
+        if (change)
+                for (size_t i = 0; i < BLOCK; i++)
+                        any |= v[i] != v[i - 1];
+        else
+                for (size_t i = 0; i < BLOCK; i++)
+                        any |= v[i] < v[i - 1];
+        return any;
+}
+
+static int find_events(Arena *a, const RangeSamples *s, bool change, Events *ret_e) {
+        size_t n = 0, cap = 0;
+        uint32_t *at = NULL;
+        for (size_t i = 1; i < s->n; i++) {
+                if ((i - 1) % BLOCK == 0 && s->n - i >= BLOCK && !block_has(s->values + i, change)) {
+                        i += BLOCK - 1;
+                        continue;
+                }
+                if (!happens(change, s->values[i - 1], s->values[i]))
+                        continue;
+                if (n == cap) {
+                        at = arena_grow(a, at, cap * sizeof *at, (cap ? 2 * cap : 64) * sizeof *at);
+                        if (!at)
+                                return a->error;
+                        cap = cap ? 2 * cap : 64;
+                }
+                at[n++] = (uint32_t)i;
+        }
+        *ret_e = (Events){ at, n };
+        return 0;
+}
+
+/* ---- rate, increase, delta ---- */
+
+/* What of the extrapolation is the same for all windows. */
+typedef struct Rate {
+        bool counter, per_second;
+        double seconds;
+} Rate;
+
+static Rate rate_of(const RangeCall *c) {
+        return (Rate){ c->function != FUNCTION_DELTA, c->function == FUNCTION_RATE, (double)c->range_ms / 1000 };
+}
+
+/* Samples near the edges of a window, up to 10 % over their mean distance, say that the series goes on over them; else it is taken
+ * to begin or end half a distance from them. A counter begins at 0 at the earliest. */
+static inline double extrapolation(const Rate *rate, int64_t to_start_ms, int64_t to_end_ms, int64_t between_ms, size_t n, double first,
+                                   double grown) {
+        double to_start = (double)to_start_ms / 1000, to_end = (double)to_end_ms / 1000, between = (double)between_ms / 1000;
+        double mean = between / (double)(n - 1), threshold = mean * 1.1;
+        if (to_start >= threshold)
+                to_start = mean / 2;
+        if (rate->counter && grown > 0 && first >= 0) {
+                double to_zero = between * (first / grown);
+                if (to_zero < to_start)
+                        to_start = to_zero;
+        }
+        if (to_end >= threshold)
+                to_end = mean / 2;
+        double factor = (between + to_start + to_end) / between;
+        return rate->per_second ? factor / rate->seconds : factor;
+}
+
+double range_extrapolation(const RangeCall *c, int64_t end_ms, int64_t first_ms, int64_t last_ms, size_t n, bool counter, double first,
+                           double grown) {
+        Rate rate = rate_of(c);
+        rate.counter &= counter;
+        return extrapolation(&rate, first_ms - (end_ms - c->range_ms), end_ms - last_ms, last_ms - first_ms, n, first, grown);
+}
+
+int range_rate(const RangeCall *c, const RangeSamples *s, double *out) {
+        Rate rate = rate_of(c);
+        Events resets = { 0 };
+        if (rate.counter) {
+                int r = find_events(c->arena, s, false, &resets);
+                if (r < 0)
+                        return r;
+        }
+        Windows w = windows_of(c, s->times, s->n);
+        const double *v = s->values;
+        size_t reset = 0;
+        for (size_t k = 0; k < c->steps->n; k++) {
+                int64_t end = w.end;
+                windows_next(&w);
+                if (w.hi - w.lo < 2) {
+                        out[k] = ABSENT;
+                        continue;
+                }
+                double grown = v[w.hi - 1] - v[w.lo];
+                while (reset < resets.n && resets.at[reset] <= w.lo)
+                        reset++;
+                for (size_t i = reset; i < resets.n && resets.at[i] < w.hi; i++)
+                        grown += v[resets.at[i] - 1];
+                int64_t first = s->times[w.lo], last = s->times[w.hi - 1];
+                out[k] = grown * extrapolation(&rate, first - (end - c->range_ms), end - last, last - first, w.hi - w.lo, v[w.lo], grown);
+        }
+        return 0;
+}
+
+/* ---- anchored and smoothed ---- */
+
+/* The line between samples i - 1 and i at a time; a counter that began anew between them did so at once. */
+static double between(const RangeSamples *s, size_t i, int64_t at, bool counter) {
+        double v = s->values[i - 1], next = s->values[i];
+        if (counter && next < v)
+                v = 0;
+        return v + (next - v) * (double)(at - s->times[i - 1]) / (double)(s->times[i] - s->times[i - 1]);
+}
+
+/* What the resets between the ends take away. */
+static double lost_to_resets(double left, double right, const double *v, size_t from, size_t to) {
+        double lost = 0, before = left;
+        for (size_t i = from; i < to; i++) {
+                if (v[i] < before)
+                        lost += before;
+                before = v[i];
+        }
+        return right < before ? lost + before : lost;
+}
+
+/* The samples that a window of these modes may use: [from, to). */
+static void reach(const RangeCall *c, const RangeSamples *s, const Windows *w, int64_t end, size_t *ret_from, size_t *ret_to) {
+        int64_t start = end - c->range_ms;
+        size_t from = w->lo > 0 ? w->lo - 1 : 0, to = w->hi;
+        if (from < w->lo && c->reach_ms && s->times[from] <= start - c->reach_ms)
+                from = w->lo;
+        /* One on the very end is the end. */
+        bool on_end = w->hi > w->lo && s->times[w->hi - 1] == end;
+        if (c->mode == RANGE_SMOOTHED && !on_end && to < s->n && !(c->reach_ms && s->times[to] > end + c->reach_ms))
+                to++;
+        *ret_from = from;
+        *ret_to = to;
+}
+
+static double extended(const RangeCall *c, const RangeSamples *s, const Windows *w, int64_t end) {
+        bool counter = c->function != FUNCTION_DELTA, smoothed = c->mode == RANGE_SMOOTHED;
+        int64_t start = end - c->range_ms;
+        size_t from, to;
+        reach(c, s, w, end, &from, &to);
+        if (from == to || s->times[to - 1] <= start)
+                return ABSENT;
+        double left = s->values[from], right = s->values[to - 1];
+        if (smoothed && s->times[from] < start)
+                left = between(s, from + 1, start, counter);
+        if (smoothed && to - 1 > from && s->times[to - 1] > end)
+                right = between(s, to - 1, end, counter);
+        double grown = right - left;
+        if (counter) {
+                size_t first = s->times[from] <= start ? from + 1 : from, last = s->times[to - 1] >= end ? to - 1 : to;
+                grown += lost_to_resets(left, right, s->values, first, last > first ? last : first);
+        }
+        return c->function == FUNCTION_RATE ? grown / ((double)c->range_ms / 1000) : grown;
+}
+
+int range_extended(const RangeCall *c, const RangeSamples *s, double *out) {
+        Windows w = windows_of(c, s->times, s->n);
+        for (size_t k = 0; k < c->steps->n; k++) {
+                int64_t end = w.end;
+                windows_next(&w);
+                out[k] = extended(c, s, &w, end);
+        }
+        return 0;
+}
+
+/* ---- irate, idelta ---- */
+
+void range_instant_rate(const RangeCall *c, const RangeSamples *s, double *out) {
+        bool counter = c->function == FUNCTION_IRATE;
+        Windows w = windows_of(c, s->times, s->n);
+        for (size_t k = 0; k < c->steps->n; k++) {
+                windows_next(&w);
+                out[k] = ABSENT;
+                if (w.hi - w.lo < 2 || s->times[w.hi - 1] == s->times[w.hi - 2])
+                        continue;
+                double v = s->values[w.hi - 1], before = s->values[w.hi - 2];
+                double grown = counter && v < before ? v : v - before;
+                out[k] = counter ? grown / ((double)(s->times[w.hi - 1] - s->times[w.hi - 2]) / 1000) : grown;
+        }
+}
+
+/* ---- changes, resets ---- */
+
+int range_counts(const RangeCall *c, const RangeSamples *s, double *out) {
+        Events events;
+        int r = find_events(c->arena, s, c->function == FUNCTION_CHANGES, &events);
+        if (r < 0)
+                return r;
+        Windows w = windows_of(c, s->times, s->n);
+        size_t from = 0, to = 0;
+        for (size_t k = 0; k < c->steps->n; k++) {
+                int64_t start = w.end - w.range;
+                windows_next(&w);
+                /* Anchored: also what happened between the sample before the window and its first. */
+                bool before = c->mode != RANGE_PLAIN && w.lo > 0 &&
+                              !(c->reach_ms && s->times[w.lo - 1] <= start - c->reach_ms);
+                while (from < events.n && events.at[from] < w.lo + !before)
+                        from++;
+                while (to < events.n && events.at[to] < w.hi)
+                        to++;
+                out[k] = w.hi == w.lo ? ABSENT : (double)(to > from ? to - from : 0);
+        }
+        return 0;
+}

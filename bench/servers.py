@@ -240,24 +240,33 @@ class VictoriaMetrics(Server):
 
 class Parallax(Server):
     name = "parallaxd"
+    config = ""  # of parallax.yaml, where the defaults will not do
     program = os.path.join(BUILD, "parallaxd")
     tool = os.path.join(BUILD, "parallax")
 
     @classmethod
-    def help(cls):
-        done = subprocess.run([cls.program, "--help"], capture_output=True, text=True)
-        return done.stdout + done.stderr
-
-    @classmethod
     def available(cls):
-        return os.path.exists(cls.program) and "--data-dir" in cls.help()
+        if not os.path.exists(cls.program):
+            return False
+        done = subprocess.run([cls.program, "--help"], capture_output=True, text=True)
+        return "--data-dir" in done.stdout + done.stderr
 
     @classmethod
     def version(cls):
         return subprocess.run([cls.tool, "--version"], capture_output=True, text=True).stdout.strip() or "?"
 
     def command(self):
-        return [self.program, "--no-collect", f"--listen={self.address}", f"--data-dir={self.dir}"]
+        command = [self.program, "--no-collect", f"--listen={self.address}", f"--data-dir={self.dir}"]
+        if self.config:
+            with open(self.dir + ".yaml", "w") as f:
+                f.write(self.config)
+            command.append(f"--config={self.dir}.yaml")
+        return command
+
+    def wipe(self):
+        super().wipe()
+        with contextlib.suppress(OSError):
+            os.unlink(self.dir + ".yaml")
 
     def info(self):
         return json.loads(self.get("/api/v1/parallax/store"))

@@ -369,7 +369,7 @@ static int quantile_rows(const Histograms *h, const double *q, const double *wan
         for (size_t i = 0; i < h->n_groups; i++) {
                 const Group *g = &h->groups[i];
                 Row *row = &rows[h->n_natives + i];
-                Repairs own = { 0 }, one, *all = c->delayed_names ? &own : &nameless;
+                Repairs own = { 0 }, one = { 0 }, *all = c->delayed_names ? &own : &nameless;
                 bool forced;
                 int r = begin_row(c, g->key, row);
                 if (r < 0)

@@ -135,7 +135,8 @@ def start(folder, theirs_only):
     prometheus.start()
     started = [prometheus]
     if not theirs_only:
-        parallax = servers.Parallax(folder + "/parallax", [f"--enable-feature={FEATURES}"] if "--enable-feature" in servers.Parallax.help() else [])
+        parallax = servers.Parallax(folder + "/parallax")
+        parallax.config = f"query:\n  features: {FEATURES}\n"
         parallax.start()
         started.append(parallax)
     return started

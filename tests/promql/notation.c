@@ -189,7 +189,8 @@ static int parse_labels(Scan *s, Buf *ret_run, Buf *error) {
                 l.n = 1;
                 scan_blank(s);
         }
-        if (next_is(s, '{') && !label_list(s, &l)) {
+        bool histogram = s->end - s->at > 1 && s->at[0] == '{' && s->at[1] == '{'; /* the series' first value */
+        if (next_is(s, '{') && !histogram && !label_list(s, &l)) {
                 fail(error, s, "labels");
                 return -EINVAL;
         }

@@ -84,7 +84,7 @@ def send(path, *options):
 now = int(time.time()) - 60
 described = stream(folder + "/past.rw", "--hours", "0.5", "--end", str(now))
 end = described["end_ms"] // 1000
-stream(folder + "/live.rw", "--shape", "live", "--rounds", "40", "--step", "1s", "--end", str(now + 50))
+stream(folder + "/live.rw", "--shape", "live", "--rounds", "60", "--step", "1s", "--end", str(now + 60))
 
 HEAVY = ["count_over_time({__name__=~\".+\"}[30m])", "sum by (vm, dev) (rate({__name__=~\"vm_.+\"}[10m]))",
          "max_over_time(max_over_time(rate({__name__=~\"vm_.+\"}[5m])[10m:1s])[10m:1s])", "count_values(\"v\", {__name__=~\".+\"})",
@@ -138,7 +138,7 @@ try:
 
     @test("queries: 50 heavy ones at once stay within the memory, and samples are taken as fast as before")
     def _():
-        quiet = send(folder + "/live.rw", "--rate", "40000", "--seconds", "8")["ack_ms"]["p99"]
+        quiet = send(folder + "/live.rw", "--requests", "200", "--rate", "40000")["ack_ms"]["p99"]
         before, outcomes, failures = server.rss()[0], [], []
 
         def one(k):
@@ -155,7 +155,7 @@ try:
         threads = [threading.Thread(target=one, args=(k,)) for k in range(50)]
         for thread in threads:
             thread.start()
-        loaded = send(folder + "/live.rw", "--from", "320", "--rate", "40000", "--seconds", "8")["ack_ms"]["p99"]
+        loaded = send(folder + "/live.rw", "--from", "200", "--requests", "200", "--rate", "40000")["ack_ms"]["p99"]
         for thread in threads:
             thread.join(120)
         assert not failures, failures[:3]

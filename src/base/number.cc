@@ -48,6 +48,38 @@ extern "C" size_t number_json(double v, char out[NUMBER_TEXT_MAX]) {
         return static_cast<size_t>(std::to_chars(out, out + NUMBER_TEXT_MAX, v, form).ptr - out);
 }
 
+// The shortest digits of 1.2345e+20 are few; what std::to_chars calls fixed would be the exact value of the double instead.
+extern "C" size_t number_plain(double v, char out[NUMBER_PLAIN_MAX]) {
+        char digits[NUMBER_TEXT_MAX];
+        if (!std::isfinite(v))
+                return number_format(v, out);
+        char *end = std::to_chars(digits, digits + sizeof digits, v, std::chars_format::scientific).ptr;
+        char *at = digits, *to = out;
+        if (*at == '-')
+                *to++ = *at++;
+        char *mark = at;
+        while (*mark != 'e')
+                mark++;
+        int exponent = 0;
+        (void)std::from_chars(mark + (mark[1] == '+' ? 2 : 1), end, exponent);
+        int n = 0;
+        for (char *p = at; p < mark; p++)
+                if (*p != '.')
+                        at[n++] = *p;
+        if (exponent < 0) {
+                *to++ = '0';
+                *to++ = '.';
+                for (int i = exponent; i < -1; i++)
+                        *to++ = '0';
+        }
+        for (int i = 0; i < n || i <= exponent; i++) {
+                if (i > 0 && i == exponent + 1)
+                        *to++ = '.';
+                *to++ = i < n ? at[i] : '0';
+        }
+        return static_cast<size_t>(to - out);
+}
+
 extern "C" int number_parse(const char *text, size_t n, double *ret_v) {
         double v = 0;
         // from_chars takes no '+', which "+Inf" and exponents' writers use; "+-1" is still no number.

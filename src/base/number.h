@@ -21,6 +21,9 @@ size_t number_go(double v, char out[NUMBER_TEXT_MAX]);
 /* As Prometheus's HTTP API and Go's JSON have it: plain digits between 1e-6 and 1e21, else with an exponent of two
  * digits or more. */
 size_t number_json(double v, char out[NUMBER_TEXT_MAX]);
+#define NUMBER_PLAIN_MAX 352
+/* The shortest text again, but never with an exponent: "0.0000001"; up to 325 digits. */
+size_t number_plain(double v, char out[NUMBER_PLAIN_MAX]);
 /* The whole of text[0..n) as a double (also "NaN", "Inf", "+Inf", any case):
  * 0, -EINVAL (not a number, trailing bytes) or -ERANGE. */
 int number_parse(const char *text, size_t n, double *ret_v);

@@ -88,6 +88,28 @@ static void go_has_exponents_early(void **state) {
         }
 }
 
+/* shortest digits without an exponent, whatever the size */
+static void plain_has_no_exponent(void **state) {
+        static const struct {
+                double v;
+                const char *text;
+        } CASES[] = {
+                { 0, "0" }, { -0.0, "-0" }, { 1, "1" }, { 10, "10" }, { -12.5, "-12.5" }, { 0.1, "0.1" }, { 1e-7, "0.0000001" },
+                { 1.25e-3, "0.00125" }, { 1e21, "1000000000000000000000" }, { 1.2345678901234568e20, "123456789012345680000" },
+                { 123456.789, "123456.789" }, { (double)NAN, "NaN" }, { -INFINITY, "-Inf" },
+        };
+        for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+                char out[NUMBER_PLAIN_MAX + 1];
+                size_t n = number_plain(CASES[i].v, out);
+                out[n] = '\0';
+                assert_string_equal(out, CASES[i].text);
+        }
+        char out[NUMBER_PLAIN_MAX];
+        assert_int_equal(number_plain(-1.7976931348623157e308, out), 310);
+        assert_true(number_plain(-2.2250738585072014e-308, out) < NUMBER_PLAIN_MAX);
+        assert_int_equal(number_plain(4.9406564584124654e-324, out), 326);
+}
+
 static void reads_back_what_it_wrote(void **state) {
         (void)state;
         uint64_t bits = 0x9E3779B97F4A7C15u;

@@ -52,6 +52,8 @@ typedef struct SelectorExpr {
         int64_t range_ms;   /* 0: an instant vector */
         DurationExpr *range_expr;
         RangeMode mode;     /* RANGE_SMOOTHED is possible on instant vectors too */
+        bool metric_quoted; /* the metric was written in the braces: {"a.b"} */
+        bool any;           /* may select everything: info()'s second argument */
 } SelectorExpr;
 
 typedef struct SubqueryExpr {
@@ -136,6 +138,8 @@ struct Expr {
         ExprKind kind;
         ExprType type;
         Place place;
+        uint16_t height;  /* of the tree from here on: 1 for what has no children */
+        bool as_duration; /* EXPR_NUMBER: written as 5m */
         union {
                 double number;
                 Span string;       /* unescaped */

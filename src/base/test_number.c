@@ -182,7 +182,8 @@ int main(void) {
                 cmocka_unit_test(formats_the_shortest_text),
                 cmocka_unit_test(whole_numbers_are_plain_digits),
                 cmocka_unit_test(json_has_plain_digits_in_the_middle),
-                cmocka_unit_test(go_has_exponents_early), cmocka_unit_test(reads_back_what_it_wrote),
+                cmocka_unit_test(go_has_exponents_early), cmocka_unit_test(plain_has_no_exponent),
+                cmocka_unit_test(reads_back_what_it_wrote),
                 cmocka_unit_test(refuses_what_is_no_number), cmocka_unit_test(says_what_is_out_of_range),
                 cmocka_unit_test(stays_within_its_bytes),    cmocka_unit_test(the_locale_does_not_matter),
         };

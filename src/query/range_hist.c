@@ -340,8 +340,8 @@ static int end_sample(Mixed *m) {
         else if (is_float)
                 m->v = m->s->values[fi];
         else
-                m->h = m->s->hists[hi];
-        return 0;
+                m->h = fhist_copy(m->c->arena, m->s->hists[hi]);
+        return is_absent(m->v) && !m->h ? m->c->arena->error : 0;
 }
 
 /* How many floats a function needs that leaves histograms out; 0: it does not. */

@@ -16,6 +16,8 @@ size_t number_format(double v, char out[NUMBER_TEXT_MAX]);
 /* The same for expositions: whole numbers below 2^53, most of all samples, in plain digits ("1000000", not
  * "1e+06"), which is also the fast way. */
 size_t number_text(double v, char out[NUMBER_TEXT_MAX]);
+/* As Go's %g, which Prometheus's messages have: an exponent below 1e-4 and from 1e6 on. */
+size_t number_go(double v, char out[NUMBER_TEXT_MAX]);
 /* As Prometheus's HTTP API and Go's JSON have it: plain digits between 1e-6 and 1e21, else with an exponent of two digits or more. */
 size_t number_json(double v, char out[NUMBER_TEXT_MAX]);
 #define NUMBER_PLAIN_MAX 352

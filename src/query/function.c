@@ -76,7 +76,7 @@ Quoted function_for_metric(Span metric) {
 
 Quoted function_number(double v) {
         Quoted q;
-        q.text[number_format(v, q.text)] = '\0';
+        q.text[number_go(v, q.text)] = '\0';
         return q;
 }
 

@@ -9,10 +9,7 @@ Windows windows_of(const RangeCall *c, const int64_t *times, size_t n) {
         return (Windows){ .times = times, .n = n, .end = c->first_end_ms, .step = c->end_step_ms, .range = c->range_ms };
 }
 
-size_t windows_seek(const int64_t *times, size_t n, size_t at, int64_t bound, size_t *stride) {
-        size_t guess = at + *stride;
-        if (guess <= n && (guess == at || times[guess - 1] <= bound) && (guess == n || times[guess] > bound))
-                return guess;
+size_t windows_search(const int64_t *times, size_t n, size_t at, int64_t bound) {
         /* Steps that double, then halving between the last two. */
         size_t low = at, jump = 1;
         while (jump <= n - low && times[low + jump - 1] <= bound) {
@@ -27,7 +24,6 @@ size_t windows_seek(const int64_t *times, size_t n, size_t at, int64_t bound, si
                 else
                         high = middle;
         }
-        *stride = low - at;
         return low;
 }
 

@@ -13,8 +13,18 @@ typedef struct Windows {
 } Windows;
 
 Windows windows_of(const RangeCall *c, const int64_t *times, size_t n);
-/* The first sample behind `bound`, looked for from `at` on where the stride says, else near it, else by halving. */
-size_t windows_seek(const int64_t *times, size_t n, size_t at, int64_t bound, size_t *stride);
+/* The first sample behind `bound` from `at` on: near it, else by halving. */
+size_t windows_search(const int64_t *times, size_t n, size_t at, int64_t bound);
+
+/* The same, where the stride says if it is right. */
+static inline size_t windows_seek(const int64_t *times, size_t n, size_t at, int64_t bound, size_t *stride) {
+        size_t guess = at + *stride;
+        if (guess < n && times[guess] > bound && (guess == at || times[guess - 1] <= bound))
+                return guess;
+        size_t found = windows_search(times, n, at, bound);
+        *stride = found - at;
+        return found;
+}
 
 /* Moves to the next window. */
 static inline void windows_next(Windows *w) {

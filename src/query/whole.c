@@ -180,6 +180,6 @@ int whole_evaluate(const WholeCall *c, const Value *args, Value *ret_value) {
         case FUNCTION_HISTOGRAM_QUANTILE: return whole_histogram_quantile(c, args, ret_value);
         case FUNCTION_HISTOGRAM_QUANTILES: return whole_histogram_quantiles(c, args, ret_value);
         case FUNCTION_HISTOGRAM_FRACTION: return whole_histogram_fraction(c, args, ret_value);
-        default: return whole_refuse(c, "%s() is not evaluated over whole vectors", function_info(c->call->call.function)->name);
+        default: return whole_refuse(c, "not a function of whole vectors");
         }
 }

@@ -272,7 +272,15 @@ class Parallax(Server):
         return json.loads(self.get("/api/v1/parallax/store"))
 
     def compact(self):
-        self.get("/api/v1/parallax/store/compact", timeout=1200, method="POST")
+        job = json.loads(self.get("/api/v1/parallax/store/compact", method="POST"))
+        deadline = time.monotonic() + 3600
+        while job["state"] in ("waiting", "running"):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"still compacting: {job}")
+            time.sleep(0.1)
+            job = json.loads(self.get(f"/api/v1/parallax/store/job?id={job['job']}"))
+        if job["state"] != "done":
+            raise RuntimeError(f"cannot compact: {job}")
 
     def disk(self):
         """The whole directory, log and index included; the tiers apart when the store tells them."""

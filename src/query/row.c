@@ -211,21 +211,6 @@ static int selected_row(Exec *x, Worker *w, Node *n, size_t i, Row *row) {
 
 /* ---- Functions over subqueries: the row of what is inside has the samples ---- */
 
-static int joined_reserve(Worker *w, size_t n) {
-        if (n <= w->joined.cap)
-                return 0;
-        int64_t *times = realloc(w->joined.times, n * sizeof *times);
-        if (times)
-                w->joined.times = times;
-        double *values = realloc(w->joined.values, n * sizeof *values);
-        if (values)
-                w->joined.values = values;
-        if (!times || !values)
-                return -ENOMEM;
-        w->joined.cap = n;
-        return 0;
-}
-
 /* A histogram that says that it is a reset says so of the sample before it, which may not be among these. */
 static FHist *without_hint(Arena *a, FHist *h) {
         if (h->reset != FHIST_RESET_YES && h->reset != FHIST_RESET_NO)
@@ -258,14 +243,16 @@ static int subquery_row(Exec *x, Worker *w, Node *n, size_t i, Row *row) {
         const Node *kid = n->kids[n->n_kids - 1];
         const Row *from = &kid->value.rows[i];
         const Steps *inner = &n->inner;
-        int r = joined_reserve(w, inner->n);
-        if (r < 0)
-                return r;
-        RangeSamples s = { .times = w->joined.times, .values = w->joined.values };
+        int64_t *times = ARENA_ARRAY(&w->arena, int64_t, inner->n);
+        double *values = values_new(&w->arena, inner);
+        if (!times || !values)
+                return w->arena.error;
+        RangeSamples s = { .times = times, .values = values };
+        int r = 0;
         for (size_t k = 0; k < inner->n; k++) {
                 double v = from->v[kid->steps.n == 1 ? 0 : k];
-                w->joined.times[s.n] = step_time(inner, k);
-                w->joined.values[s.n] = v;
+                times[s.n] = step_time(inner, k);
+                values[s.n] = v;
                 s.n += !is_absent(v);
         }
         row->labels = from->labels;

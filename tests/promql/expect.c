@@ -227,7 +227,10 @@ static void print_value(double v, const FHist *h, Buf *out) {
         static const char *const HINTS[] = { "unknown", "reset", "not_reset", "gauge" };
         if (h) {
                 fhist_print(h, out);
-                buf_printf(out, " (schema %d, %s)", h->schema, HINTS[h->reset]);
+                buf_printf(out, " (schema %d, %s", h->schema, HINTS[h->reset]);
+                for (uint32_t i = 0; i < h->n_custom; i++)
+                        buf_printf(out, i ? " %g" : ", bounds %g", h->custom_bounds[i]);
+                buf_put_char(out, ')');
         } else if (is_absent(v)) {
                 buf_put_str(out, "nothing");
         } else {

@@ -29,7 +29,7 @@ static int ask(Bench *b, const Ask *a, const RangeSamples *s, Row *row) {
                            .range_ms = a->range_s * 1000,
                            .mode = a->mode,
                            .args = { args[0], args[1] },
-                           .metric = S("m"),
+                           .metric = S("m_total"),
                            .place = { 5, 9 },
                            .arena = &b->arena,
                            .notes = &b->notes,
@@ -124,6 +124,42 @@ static void extrapolates(void **state) {
         for (size_t i = 0; i < ARRAY_LEN(CASES); i++)
                 assert_value(once(*state, CASES[i].f, 60, 60, &CASES[i].p, 0), CASES[i].wanted, i);
         assert_no_notes((Bench *)*state);
+}
+
+/* by the name it is none, and there is a result */
+static void says_what_is_no_counter(void **state) {
+        Bench *b = *state;
+        static const struct {
+                FunctionId f;
+                Span metric;
+                size_t n;
+                bool note;
+        } CASES[] = {
+                { FUNCTION_RATE, S("m"), 2, true },          { FUNCTION_INCREASE, S("total"), 2, true },
+                { FUNCTION_RATE, S("m_total"), 2, false },   { FUNCTION_RATE, S("m_sum"), 2, false },
+                { FUNCTION_RATE, S("m_count"), 2, false },   { FUNCTION_INCREASE, S("m_bucket"), 2, false },
+                { FUNCTION_RATE, S(""), 2, false },          { FUNCTION_RATE, S("m"), 1, false },
+                { FUNCTION_IRATE, S("m"), 2, false },        { FUNCTION_DELTA, S("m"), 2, false },
+        };
+        int64_t times[] = { 10000, 20000 };
+        double values[] = { 1, 2 }, v;
+        Steps steps = { 60000, 1000, 1 };
+        for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+                RangeCall call = { .function = CASES[i].f, .steps = &steps, .first_end_ms = 60000, .end_step_ms = 1000,
+                                   .range_ms = 60000, .metric = CASES[i].metric, .arena = &b->arena,
+                                   .notes = &b->notes };
+                RangeSamples s = { .times = times, .values = values, .n = CASES[i].n };
+                Row row = { .v = &v };
+                assert_int_equal(range_evaluate(&call, &s, &row), 0);
+                if (!CASES[i].note)
+                        assert_no_notes(b);
+                else if (i == 0)
+                        assert_note(b, "PromQL info: metric might not be a counter, name does not end in "
+                                       "_total/_sum/_count/_bucket: \"m\"");
+                else
+                        assert_note(b, "PromQL info: metric might not be a counter, name does not end in "
+                                       "_total/_sum/_count/_bucket: \"total\"");
+        }
 }
 
 /* windows (0, 60] of 10 s distances */
@@ -582,7 +618,7 @@ static void sorts(void **state) {
 int main(void) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, bench_setup, bench_teardown)
         const struct CMUnitTest tests[] = {
-                TEST(extrapolates),          TEST(single_values), TEST(says_bad_quantiles),
+                TEST(extrapolates), TEST(says_what_is_no_counter),          TEST(single_values), TEST(says_bad_quantiles),
                 TEST(instant_rates),         TEST(trends),        TEST(smoothes),
                 TEST(anchored_and_smoothed), TEST(fixed_windows), TEST(is_as_each_window_alone),
                 TEST(memory_ends),           TEST(sorts),

@@ -1,6 +1,7 @@
 /* What range functions cost: CPU of one thread over series of a day, by step and by sample.
  *
- *   bench_functions [SERIES [STEP_S [RANGE_S]]]     default: 200 series of 10 s samples over 24 h, 60 s steps, 5 min windows */
+ *   bench_functions [SERIES [STEP_S [RANGE_S]]]     default: 200 series of 10 s samples over 24 h, 60 s steps, 5 min
+ * windows */
 #include "query/function.h"
 
 #include <assert.h>
@@ -39,7 +40,8 @@ static Series make_series(unsigned number) {
         return s;
 }
 
-static void measure(FunctionId f, const char *name, const Series *series, unsigned n_series, const Steps *steps, int64_t range_ms) {
+static void measure(FunctionId f, const char *name, const Series *series, unsigned n_series, const Steps *steps,
+                    int64_t range_ms) {
         double *v = malloc(steps->n * sizeof *v), *q = malloc(steps->n * sizeof *q), sum = 0, best = 1e9;
         assert(v && q);
         for (size_t k = 0; k < steps->n; k++)
@@ -49,9 +51,16 @@ static void measure(FunctionId f, const char *name, const Series *series, unsign
                 for (unsigned i = 0; i < n_series; i++) {
                         ArenaBudget budget = ARENA_BUDGET((size_t)64 << 20);
                         Arena arena = ARENA(&budget);
-                        RangeCall call = { .function = f, .steps = steps, .first_end_ms = steps->start_ms, .end_step_ms = steps->step_ms,
-                                           .range_ms = range_ms, .args = { q, q }, .arena = &arena };
-                        RangeSamples samples = { .times = series[i].times, .values = series[i].values, .n = series[i].n };
+                        RangeCall call = { .function = f,
+                                           .steps = steps,
+                                           .first_end_ms = steps->start_ms,
+                                           .end_step_ms = steps->step_ms,
+                                           .range_ms = range_ms,
+                                           .args = { q, q },
+                                           .arena = &arena };
+                        RangeSamples samples = { .times = series[i].times,
+                                                 .values = series[i].values,
+                                                 .n = series[i].n };
                         Row row = { .v = v };
                         int r = range_evaluate(&call, &samples, &row);
                         assert(r == 0);
@@ -62,15 +71,16 @@ static void measure(FunctionId f, const char *name, const Series *series, unsign
                 best = took < best ? took : best;
         }
         double each = best * 1e9 / n_series;
-        (void)printf("%-24s %8.1f us a series %8.1f ns a step %8.2f ns a sample   (%g)\n", name, each / 1e3, each / (double)steps->n,
-                     each / (double)series[0].n, sum / n_series / 3);
+        (void)printf("%-24s %8.1f us a series %8.1f ns a step %8.2f ns a sample   (%g)\n", name, each / 1e3,
+                     each / (double)steps->n, each / (double)series[0].n, sum / n_series / 3);
         free(v);
         free(q);
 }
 
 int main(int argc, char **argv) {
         unsigned n = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 200;
-        int64_t step_ms = (argc > 2 ? strtol(argv[2], NULL, 10) : 60) * 1000, range_ms = (argc > 3 ? strtol(argv[3], NULL, 10) : 300) * 1000;
+        int64_t step_ms = (argc > 2 ? strtol(argv[2], NULL, 10) : 60) * 1000,
+                range_ms = (argc > 3 ? strtol(argv[3], NULL, 10) : 300) * 1000;
         Steps steps = { BEGIN_MS + range_ms, step_ms, (size_t)((DAY_MS - range_ms) / step_ms) };
         static const struct {
                 FunctionId f;

@@ -240,6 +240,7 @@ class VictoriaMetrics(Server):
 
 class Parallax(Server):
     name = "parallaxd"
+    config = ""  # of parallax.yaml, where the defaults will not do
     program = os.path.join(BUILD, "parallaxd")
     tool = os.path.join(BUILD, "parallax")
 
@@ -255,13 +256,31 @@ class Parallax(Server):
         return subprocess.run([cls.tool, "--version"], capture_output=True, text=True).stdout.strip() or "?"
 
     def command(self):
-        return [self.program, "--no-collect", f"--listen={self.address}", f"--data-dir={self.dir}"]
+        command = [self.program, "--no-collect", f"--listen={self.address}", f"--data-dir={self.dir}"]
+        if self.config:
+            with open(self.dir + ".yaml", "w") as f:
+                f.write(self.config)
+            command.append(f"--config={self.dir}.yaml")
+        return command
+
+    def wipe(self):
+        super().wipe()
+        with contextlib.suppress(OSError):
+            os.unlink(self.dir + ".yaml")
 
     def info(self):
         return json.loads(self.get("/api/v1/parallax/store"))
 
     def compact(self):
-        self.get("/api/v1/parallax/store/compact", timeout=1200, method="POST")
+        job = json.loads(self.get("/api/v1/parallax/store/compact", method="POST"))
+        deadline = time.monotonic() + 3600
+        while job["state"] in ("waiting", "running"):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"still compacting: {job}")
+            time.sleep(0.1)
+            job = json.loads(self.get(f"/api/v1/parallax/store/job?id={job['job']}"))
+        if job["state"] != "done":
+            raise RuntimeError(f"cannot compact: {job}")
 
     def disk(self):
         """The whole directory, log and index included; the tiers apart when the store tells them."""

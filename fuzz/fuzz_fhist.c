@@ -1,5 +1,5 @@
-/* Native histograms from any bytes, alone and with each other: whatever is calculated with them ends, stays within its arrays, and leaves a
- * layout that is in order. Two lengths of two bytes, then two messages. */
+/* Native histograms from any bytes, alone and with each other: whatever is calculated with them ends, stays within its
+ * arrays, and leaves a layout that is in order. Two lengths of two bytes, then two messages. */
 #include "query/fhist_priv.h"
 
 #include <assert.h>

@@ -61,9 +61,18 @@ static SampleFault check_histogram(SeriesSink *s, SeriesRef ref, int64_t time, c
         return SAMPLE_OK;
 }
 
+static bool check_exemplar(SeriesSink *s, SeriesRef ref, const uint8_t *run, size_t len, double value, int64_t time) {
+        Checker *c = (Checker *)s;
+        Label labels[LABELS_MAX];
+        (void)value, (void)time;
+        assert(ref + 1 == c->n_series);
+        c->sum += labels_split(run, len, labels);
+        return len % 2;
+}
+
 static void check_metadata(SeriesSink *s, Span metric, MetricType type, Span help, Span unit) {
         Checker *c = (Checker *)s;
-        assert(type == METRIC_COUNTER || type == METRIC_GAUGE || type == METRIC_UNTYPED);
+        assert(type < METRIC_TYPE_COUNT);
         for (size_t i = 0; i < metric.len + help.len + unit.len; i++)
                 c->sum += (uint8_t)(i < metric.len ? metric.text[i] : i - metric.len < help.len ? help.text[i - metric.len] : unit.text[i - metric.len - help.len]);
 }
@@ -78,7 +87,8 @@ static uint64_t check_durable(SeriesSink *s) {
 }
 
 static void send(const uint8_t *packed, size_t n, bool two) {
-        Checker c = { .sink = { check_begin, check_series, check_floats, check_histogram, check_metadata, check_end, check_durable } };
+        Checker c = { .sink = { check_begin, check_series, check_floats, check_histogram, check_exemplar, check_metadata, check_end,
+                              check_durable } };
         FakeHttp fake = { .content_type = two ? "application/x-protobuf;proto=io.prometheus.write.v2.Request" : NULL };
         HttpRequest request = { .method = "POST", .connection = &fake, .body = packed, .body_len = n };
         HttpResponse response = { .body = BUF_WITH_LIMIT(1 << 20) };

@@ -1,15 +1,18 @@
 /* Answers to HTTP requests: one table of routes (routes.c), one file a resource.
  *
- * Reads are answered from the latest-value table and the store, at once. Writes go to a SeriesSink and are answered when what they
+ * Reads of the latest-value table are answered at once, those of history by jobs on threads of their own (queries.h). Writes go to a SeriesSink and are answered when what they
  * brought is durable: by the AckQueue, which the program advances. A context is one listener's: what its
  * /metrics serves, and whether it serves more than the exposition. Single-threaded, keeps nothing. */
 #pragma once
 
+#include "api/queries.h"
+#include "api/store_jobs.h"
 #include "export/export.h"
 #include "ingest/ack_queue.h"
 #include "ingest/remote_write.h"
 #include "ingest/text.h"
 #include "net/http_server.h"
+#include "rt/settings.h"
 #include "store/store.h"
 
 typedef struct ApiListener {
@@ -32,12 +35,23 @@ typedef struct ApiContext {
         AckQueue *acks;
         RemoteWrite *remote_write;
         TextImport *import;
+        ApiQueries *queries;      /* what is asked in PromQL; NULL: 404 */
         Store *store;             /* for /api/v1/status/tsdb and /api/v1/parallax/store; NULL: 404 */
         /* Runs fn(store, job) elsewhere and then done(job, its result) here; -EBUSY while another one is under way. */
         int (*run_job)(void *context, int (*fn)(Store *s, void *job), void (*done)(void *job, int result), void *job);
         void *run_job_context;
+        StoreJobs *jobs;          /* there when the store is */
         void (*store_stats)(Store *s, StoreStats *ret_stats); /* store_stats(), store_top(), or a test's */
         size_t (*store_top)(Store *s, StoreTopKind kind, StoreTop *ret_top, size_t most);
+        const Settings *settings; /* for what is told of them, and for web.*; NULL: none of it */
+        WallTime started;
+        unsigned query_features;  /* PromqlFeature */
+        /* Another engine that answers what is asked of the history (query, series, labels, ..., federate, remote read): NULL, there is none. Fills
+         * the response, or holds the request. All parameters are in request->params. */
+        void (*backend)(void *context, const HttpRequest *request, HttpResponse *response);
+        void *backend_context;
+        /* Reloads the settings, or ends the program, and answers; not before the handler has returned. */
+        void (*lifecycle)(void *run_job_context, bool quit, HttpHeld *held);
         size_t *expected;         /* of EXPORT_PROFILE_COUNT: bytes of the last expositions; NULL: nobody keeps them */
 } ApiContext;
 

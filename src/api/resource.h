@@ -29,6 +29,20 @@ void machine_summary(const ApiContext *c, const LatestEntity *e, Buf *out);
 /* "vm", "container", "service", "slice". */
 const char *machine_kind(const LatestEntity *e);
 
+/* What is asked of the store: matchers (match0, match1, ...: "label=value" and the other three operators) and begin < t <= end (ms). */
+#define SELECTION_MATCHERS_MAX 16u
+typedef struct Selection {
+        Matcher matchers[SELECTION_MATCHERS_MAX];
+        size_t n;
+        int64_t begin_ms, end_ms;
+} Selection;
+void selection_deinit(Selection *x);
+/* False with the response filled, as the two below. The matchers borrow from the request. */
+bool selection_take(const HttpRequest *request, Selection *x, HttpResponse *response);
+bool api_has_store(const ApiContext *c, HttpResponse *response);
+/* 400; always false. */
+bool api_bad(HttpResponse *response, const char *what);
+
 void api_machines(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response);
 void api_machine(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response);
 void api_status(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response);
@@ -38,4 +52,5 @@ void api_import(ApiContext *c, const HttpRequest *request, const char *rest, Htt
 void api_tsdb(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response);
 void api_store(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response);
 void api_export(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response);
+void api_store_job_status(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response);
 void api_store_job(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response);

@@ -7,15 +7,17 @@ static const struct {
         const char *name;
         int64_t ns;
 } UNITS[] = {
-        { "y", 365 * 86400 * NS_PER_SEC }, { "d", 86400 * NS_PER_SEC }, { "h", 3600 * NS_PER_SEC },
-        { "m", 60 * NS_PER_SEC },          { "s", NS_PER_SEC },         { "ms", NS_PER_MS },
+        { "y", 365 * 86400 * NS_PER_SEC }, { "w", 7 * 86400 * NS_PER_SEC }, { "d", 86400 * NS_PER_SEC }, { "h", 3600 * NS_PER_SEC },
+        { "m", 60 * NS_PER_SEC },          { "s", NS_PER_SEC },             { "ms", NS_PER_MS },
 };
+
+#define WEEKS 1 /* read, not written: 30d is easier to read than 4w2d */
 
 /* The index of the unit that is next, or -1; "ms" before "m". */
 static int take_unit(Scan *s) {
         if (scan_literal(s, "ms"))
-                return 5;
-        for (int i = 0; i < 5; i++)
+                return 6;
+        for (int i = 0; i < 6; i++)
                 if (scan_literal(s, UNITS[i].name))
                         return i;
         return -1;
@@ -52,7 +54,7 @@ void duration_print(int64_t ns, Buf *out) {
                 return;
         }
         for (size_t i = 0; i < ARRAY_LEN(UNITS); i++) {
-                if (ns < UNITS[i].ns)
+                if (ns < UNITS[i].ns || i == WEEKS)
                         continue;
                 buf_printf(out, "%lld%s", (long long)(ns / UNITS[i].ns), UNITS[i].name);
                 ns %= UNITS[i].ns;

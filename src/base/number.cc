@@ -37,16 +37,84 @@ extern "C" size_t number_go(double v, char out[NUMBER_TEXT_MAX]) {
         return static_cast<size_t>(std::to_chars(out, out + NUMBER_TEXT_MAX, v, form).ptr - out);
 }
 
-extern "C" size_t number_json(double v, char out[NUMBER_TEXT_MAX]) {
-        double size = std::fabs(v);
-        if (!(size < 1e21) || (size > 0 && size < 1e-6)) {
-                if (!std::isfinite(v))
-                        return number_format(v, out);
-                return static_cast<size_t>(std::to_chars(out, out + NUMBER_TEXT_MAX, v, std::chars_format::scientific).ptr - out);
+namespace {
+
+char *put_u64(uint64_t v, char *out) {
+        return std::to_chars(out, out + 20, v).ptr;
+}
+
+// v >= 0 as a whole number over `unit`, a power of ten, if it is one: a decimal of at most 15 digits that reads back as v is the
+// only one, and the shortest. The quotient is rounded once, as reading does. nullptr otherwise.
+char *put_decimal(double v, uint64_t unit, char *out) {
+        double scaled = v * static_cast<double>(unit);
+        if (!(scaled < 1e15))
+                return nullptr;
+        uint64_t whole = static_cast<uint64_t>(scaled + 0.5);
+        if (static_cast<double>(whole) / static_cast<double>(unit) != v)
+                return nullptr;
+        char *at = put_u64(whole / unit, out);
+        uint64_t fraction = whole % unit;
+        if (fraction == 0)
+                return at;
+        *at++ = '.';
+        for (uint64_t digit = unit / 10; fraction > 0; fraction %= digit, digit /= 10)
+                *at++ = static_cast<char>('0' + fraction / digit);
+        return at;
+}
+
+// "d.ddde+xx" of v > 0 as digits and the place of the point: 0.d1d2d3... * 10^point.
+size_t shortest_digits(double v, char digits[20], int *ret_point) {
+        char text[NUMBER_TEXT_MAX];
+        auto r = std::to_chars(text, text + sizeof text, v, std::chars_format::scientific);
+        const char *e = static_cast<const char *>(std::memchr(text, 'e', static_cast<size_t>(r.ptr - text)));
+        size_t n = 0;
+        for (const char *at = text; at < e; at++)
+                if (*at != '.')
+                        digits[n++] = *at;
+        int exponent = 0;
+        std::from_chars(e[1] == '+' ? e + 2 : e + 1, r.ptr, exponent);
+        *ret_point = exponent + 1;
+        return n;
+}
+
+// 1e-6 <= v < 1e21: no exponent, zeros instead.
+char *put_plain(double v, char *out) {
+        char digits[20];
+        int point;
+        size_t n = shortest_digits(v, digits, &point);
+        if (point <= 0) {
+                *out++ = '0';
+                *out++ = '.';
+                for (; point < 0; point++)
+                        *out++ = '0';
+                std::memcpy(out, digits, n);
+                return out + n;
         }
-        if (size >= 9007199254740992.0)
-                return number_plain(v, out);
-        return static_cast<size_t>(std::to_chars(out, out + NUMBER_TEXT_MAX, v, std::chars_format::fixed).ptr - out);
+        for (size_t i = 0; i < n || i < static_cast<size_t>(point); i++) {
+                if (i == static_cast<size_t>(point))
+                        *out++ = '.';
+                *out++ = i < n ? digits[i] : '0';
+        }
+        return out;
+}
+
+} // namespace
+
+extern "C" size_t number_json(double v, char out[NUMBER_TEXT_MAX]) {
+        if (!std::isfinite(v))
+                return number_format(v, out);
+        char *at = out;
+        if (std::signbit(v))
+                *at++ = '-';
+        v = std::fabs(v);
+        char *end = put_decimal(v, 1, at);
+        if (!end)
+                end = put_decimal(v, v < 1e9 ? 1000000 : 1000, at);
+        if (end)
+                return static_cast<size_t>(end - out);
+        if (v < 1e-6 || v >= 1e21)
+                return static_cast<size_t>(std::to_chars(at, out + NUMBER_TEXT_MAX, v, std::chars_format::scientific).ptr - out);
+        return static_cast<size_t>(put_plain(v, at) - out);
 }
 
 // The shortest digits of 1.2345e+20 are few; what std::to_chars calls fixed would be the exact value of the double instead.

@@ -57,12 +57,31 @@ static void json_has_plain_digits_in_the_middle(void **state) {
         static const struct {
                 double v;
                 const char *text;
-        } CASES[] = { { 0, "0" }, { -0.0, "-0" }, { 1e6, "1000000" }, { 1e20, "100000000000000000000" }, { 1e21, "1e+21" },
-                      { 1e-6, "0.000001" }, { 1e-7, "1e-07" }, { -1.5e-9, "-1.5e-09" }, { 0.1, "0.1" }, { -2.5, "-2.5" },
+        } CASES[] = { { 0, "0" }, { -0.0, "-0" }, { 1e6, "1000000" }, { 1e21, "1e+21" },
+                      { 1e20, "100000000000000000000" },
+                      { 1e-6, "0.000001" }, { 1e-7, "1e-07" }, { -1.5e-9, "-1.5e-09" }, { -2.5, "-2.5" },
                       { -1.2345678901234567e-6, "-0.0000012345678901234567" }, { NAN, "NaN" }, { -INFINITY, "-Inf" } };
         for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
                 char out[NUMBER_TEXT_MAX + 1];
                 size_t n = number_json(CASES[i].v, out);
+                assert_true(n > 0 && n <= NUMBER_TEXT_MAX);
+                out[n] = '\0';
+                assert_string_equal(out, CASES[i].text);
+        }
+}
+
+static void go_has_exponents_early(void **state) {
+        (void)state;
+        static const struct {
+                double v;
+                const char *text;
+        } CASES[] = { { 0, "0" }, { -0.0, "-0" }, { 999999, "999999" }, { 1e6, "1e+06" }, { 0.0001, "0.0001" },
+                      { 1048576, "1.048576e+06" },
+                      { 0.00001, "1e-05" }, { -0.5, "-0.5" }, { 1e100, "1e+100" }, { NAN, "NaN" },
+                      { 123456.75, "123456.75" }, { INFINITY, "+Inf" } };
+        for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+                char out[NUMBER_TEXT_MAX + 1];
+                size_t n = number_go(CASES[i].v, out);
                 assert_true(n > 0 && n <= NUMBER_TEXT_MAX);
                 out[n] = '\0';
                 assert_string_equal(out, CASES[i].text);
@@ -92,23 +111,6 @@ static void plain_has_no_exponent(void **state) {
         assert_int_equal(number_plain(-1.7976931348623157e308, out), 310);
         assert_true(number_plain(-2.2250738585072014e-308, out) < NUMBER_PLAIN_MAX);
         assert_int_equal(number_plain(4.9406564584124654e-324, out), 326);
-}
-
-static void go_has_exponents_early(void **state) {
-        (void)state;
-        static const struct {
-                double v;
-                const char *text;
-        } CASES[] = { { 0, "0" }, { -0.0, "-0" }, { 999999, "999999" }, { 1e6, "1e+06" }, { 1048576, "1.048576e+06" }, { 0.0001, "0.0001" },
-                      { 0.00001, "1e-05" }, { -0.5, "-0.5" }, { 1e100, "1e+100" }, { 123456.75, "123456.75" }, { NAN, "NaN" },
-                      { INFINITY, "+Inf" } };
-        for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
-                char out[NUMBER_TEXT_MAX + 1];
-                size_t n = number_go(CASES[i].v, out);
-                assert_true(n > 0 && n <= NUMBER_TEXT_MAX);
-                out[n] = '\0';
-                assert_string_equal(out, CASES[i].text);
-        }
 }
 
 static void reads_back_what_it_wrote(void **state) {
@@ -178,6 +180,75 @@ static void the_locale_does_not_matter(void **state) {
         (void)setlocale(LC_ALL, "C");
 }
 
+static const char *json(double v, char out[NUMBER_TEXT_MAX + 1]) {
+        memset(out, '#', NUMBER_TEXT_MAX + 1);
+        size_t n = number_json(v, out);
+        assert_true(n > 0 && n <= NUMBER_TEXT_MAX);
+        assert_int_equal(out[NUMBER_TEXT_MAX], '#');
+        out[n] = '\0';
+        return out;
+}
+
+static void json_is_as_go_writes_it(void **state) {
+        static const struct {
+                double v;
+                const char *text;
+        } CASES[] = {
+                { 0, "0" }, { -0.0, "-0" }, { 1, "1" }, { -3, "-3" }, { 1e6, "1000000" }, { 123456789, "123456789" }, { 1e15, "1000000000000000" },
+                { 1e20, "100000000000000000000" }, { 1e21, "1e+21" }, { 1e22, "1e+22" }, { 1.5e300, "1.5e+300" }, { -2.5e-7, "-2.5e-07" },
+                { 1e-6, "0.000001" }, { 9.99e-7, "9.99e-07" }, { 1.25e-6, "0.00000125" }, { 5e-324, "5e-324" }, { 1e-100, "1e-100" },
+                { 0.1, "0.1" }, { 0.1 + 0.2, "0.30000000000000004" }, { 12.34, "12.34" }, { 100.25, "100.25" }, { 0.5, "0.5" },
+                { 1234567890.5, "1234567890.5" }, { 1234567890123.25, "1234567890123.25" }, { 9007199254740993.0, "9007199254740992" },
+                { 12345678901234567168.0, "12345678901234567000" }, { -1.7976931348623157e308, "-1.7976931348623157e+308" },
+                { 0.000123, "0.000123" }, { 0.0001234567890123, "0.0001234567890123" }, { 1.000001, "1.000001" }, { 2.0000001, "2.0000001" },
+                { 1e9 + 0.001, "1000000000.001" }, { NAN, "NaN" }, { INFINITY, "+Inf" }, { -INFINITY, "-Inf" },
+        };
+        (void)state;
+        for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+                char out[NUMBER_TEXT_MAX + 1];
+                assert_string_equal(json(CASES[i].v, out), CASES[i].text);
+        }
+}
+
+/* The digits without point, sign, exponent and the zeros around them. */
+static void digits_of(const char *text, char out[64]) {
+        size_t n = 0;
+        for (; *text && *text != 'e'; text++)
+                if (*text >= '0' && *text <= '9' && (n > 0 || *text != '0'))
+                        out[n++] = *text;
+        while (n > 0 && out[n - 1] == '0')
+                n--;
+        out[n] = '\0';
+}
+
+static void json_has_the_shortest_digits(void **state) {
+        uint64_t seed = 88172645463325252u;
+        (void)state;
+        for (int i = 0; i < 200000; i++) {
+                char plain[NUMBER_TEXT_MAX + 1], text[NUMBER_TEXT_MAX + 1], expected[64], got[64];
+                double v, back;
+                seed ^= seed << 13;
+                seed ^= seed >> 7;
+                seed ^= seed << 17;
+                if (i % 2)
+                        memcpy(&v, &seed, sizeof v);
+                else
+                        v = (double)(int64_t)(seed >> (seed % 60)) / pow(10, (double)(i % 9));
+                if (!isfinite(v) || v == 0)
+                        continue;
+                (void)json(v, text);
+                assert_int_equal(parse(text, &back), 0);
+                assert_true(back == v);
+                (void)number_format(v, memset(plain, 0, sizeof plain));
+                digits_of(plain, expected);
+                digits_of(text, got);
+                /* to_chars() writes large whole numbers to the last digit. */
+                assert_true(strlen(got) <= strlen(expected));
+                if (fabs(v) < 9e15)
+                        assert_string_equal(got, expected);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(formats_the_shortest_text),
@@ -187,6 +258,7 @@ int main(void) {
                 cmocka_unit_test(reads_back_what_it_wrote),
                 cmocka_unit_test(refuses_what_is_no_number), cmocka_unit_test(says_what_is_out_of_range),
                 cmocka_unit_test(stays_within_its_bytes),    cmocka_unit_test(the_locale_does_not_matter),
+                cmocka_unit_test(json_is_as_go_writes_it),    cmocka_unit_test(json_has_the_shortest_digits),
         };
         return cmocka_run_group_tests_name("number", tests, NULL, NULL);
 }

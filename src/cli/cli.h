@@ -47,7 +47,7 @@ void source_get_named(const Cli *cli, const char *path, const char *name, Answer
 int source_connect(const Cli *cli, Duration timeout, HttpClient **ret_client, char where[160]);
 /* The same for a body that is no JSON: as it is, in ret_body; a->json is set when it is one. */
 void source_get_raw(const Cli *cli, const char *path, Answer *ret_answer, Buf *ret_body);
-/* Posts nothing and waits for the answer, however long the work takes. */
+/* Posts nothing. */
 void source_post(const Cli *cli, const char *path, Answer *ret_answer);
 /* Says on standard error what went wrong; false when nothing did. */
 bool answer_complain(const Answer *a, const char *name);

@@ -100,7 +100,7 @@ void source_get_raw(const Cli *cli, const char *path, Answer *ret_answer, Buf *r
 }
 
 void source_post(const Cli *cli, const char *path, Answer *ret_answer) {
-        source_ask(cli, &(Question){ .path = path, .timeout = SECONDS(3600), .post = true }, ret_answer);
+        source_ask(cli, &(Question){ .path = path, .timeout = SECONDS(15), .post = true }, ret_answer);
 }
 
 static void put_encoded(Buf *out, const char *s) {

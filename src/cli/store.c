@@ -78,6 +78,24 @@ static void put_query(const StoreArgs *a, Buf *path) {
         }
 }
 
+static bool is_under_way(json_t *job) {
+        const char *state = field_text(job, "state");
+        return strcmp(state, "waiting") == 0 || strcmp(state, "running") == 0;
+}
+
+/* A job is asked after until it has ended: often at first, since most are short. */
+static void await_job(const Cli *cli, Answer *answer) {
+        struct timespec wait = { 0, 20000000 };
+        while (answer->status == 202 || (answer->status == 200 && is_under_way(answer->json))) {
+                CLEANUP(buf_deinit) Buf path = BUF_NULL;
+                buf_printf(&path, "/api/v1/parallax/store/job?id=%.0f", field_number(answer->json, "job"));
+                (void)nanosleep(&wait, NULL);
+                wait.tv_nsec = wait.tv_nsec < 500000000 ? wait.tv_nsec * 3 / 2 : 750000000;
+                answer_deinit(answer);
+                source_get(cli, buf_cstr(&path), answer);
+        }
+}
+
 static int print_answer(const StoreArgs *a, json_t *json) {
         CLEANUP(buf_deinit) Buf out = BUF_NULL;
         double damaged = field_number(json, "damaged");
@@ -109,10 +127,17 @@ static int ask(const Cli *cli, const StoreArgs *a, bool posts) {
                 buf_printf(&path, "/%s", a->verb);
                 put_query(a, &path);
                 source_post(cli, buf_cstr(&path), &answer);
+                await_job(cli, &answer);
         } else {
                 source_get(cli, buf_cstr(&path), &answer);
         }
-        return answer_complain(&answer, NULL) ? CLI_FAILED : print_answer(a, answer.json);
+        if (answer_complain(&answer, NULL))
+                return CLI_FAILED;
+        if (strcmp(field_text(answer.json, "state"), "failed") == 0) {
+                fprintf(stderr, text(TEXT_STORE_FAILED), a->verb, field_text(answer.json, "error"));
+                return CLI_FAILED;
+        }
+        return print_answer(a, answer.json);
 }
 
 /* ---- For people ---- */

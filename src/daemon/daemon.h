@@ -2,6 +2,8 @@
  * file of this folder is one part. Everything runs on the loop's thread. */
 #pragma once
 
+#include "api/store_jobs.h"
+#include "api/queries.h"
 #include "daemon/documents.h"
 #include "daemon/options.h"
 #include "daemon/sensor_link.h"
@@ -39,9 +41,12 @@ typedef struct Daemon {
         LoopTimer *forget; /* runs while there is no sensor: then values are too old to keep */
         Vfs *store_directory; /* until the store is open */
         StoreHost *store;   /* NULL: no history */
+        ApiQueries *queries;
+        unsigned query_features;
         AckQueue *acks;
         RemoteWrite *remote_write;
         TextImport *import;
+        StoreJobs *jobs;
         Front **fronts;
         size_t n_fronts;
         Front *socket; /* RUNTIME_DIR/api.sock */
@@ -49,6 +54,9 @@ typedef struct Daemon {
         HttpServerStats closed_fronts; /* counters of listeners that a reload closed */
         LoopSignal *sigterm, *sigint, *sighup;
         LoopTimer *watchdog;
+        LoopTimer *lifecycle; /* what /-/reload or /-/quit asked for, done outside of the handler */
+        bool lifecycle_quit;
+        HttpHeld *lifecycle_held;
         MonoTime started;
         WallTime started_wall;
 } Daemon;
@@ -66,11 +74,23 @@ int history_open(Daemon *d) MUST_USE;
 void history_close(Daemon *d);
 void history_collect_self(Daemon *d);
 
+/* queries.c: threads that answer queries, once there is a store. */
+int queries_open(Daemon *d) MUST_USE;
+void queries_close(Daemon *d);
+/* After a reload of the settings. */
+void queries_configure(Daemon *d);
+void queries_collect_self(Daemon *d);
+/* The experiments that query.features names; -EINVAL, logged, when one is not known. */
+int queries_features(const char *text, unsigned *ret_features) MUST_USE;
+
 /* serve.c: the listeners. */
 int serve_open(Daemon *d) MUST_USE;
 void serve_close(Daemon *d);
 /* The listeners of `next` instead of those in force; on an error nothing changed. */
 int serve_replace(Daemon *d, const Settings *next) MUST_USE;
+
+/* What of the settings concerns listeners that stay. */
+void serve_configure(Daemon *d);
 
 /* reload.c: settings from the file and the command line. */
 int settings_read(const DaemonOptions *o, Settings **ret_settings) MUST_USE;

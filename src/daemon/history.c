@@ -71,7 +71,11 @@ int history_open(Daemon *d) {
         if (r == 0)
                 r = text_import_new(&d->import);
         if (r == 0)
+                r = store_jobs_new(wall_now(), &d->jobs);
+        if (r == 0)
                 r = store_host_open(d->loop, d->settings, TAKE_PTR(d->store_directory), &OPS, d, &d->store);
+        if (r == 0)
+                r = queries_open(d);
         if (r < 0)
                 return r;
         d->local.series = store_sink(store_host_store(d->store));
@@ -81,11 +85,13 @@ int history_open(Daemon *d) {
 
 void history_close(Daemon *d) {
         d->local.series = NULL;
+        queries_close(d);
         d->store = store_host_close(d->store);
         d->store_directory = vfs_free(d->store_directory);
         d->acks = ack_queue_free(d->acks);
         d->remote_write = remote_write_free(d->remote_write);
         d->import = text_import_free(d->import);
+        d->jobs = store_jobs_free(d->jobs);
 }
 
 /* What of the store is on /metrics/self; counters of senders beside it. */
@@ -133,5 +139,6 @@ void history_collect_self(Daemon *d) {
         self_set(&d->self, SELF_REMOTE_WRITE_BYTES, (double)w->bytes);
         self_set(&d->self, SELF_REMOTE_WRITE_SAMPLES, (double)w->samples);
         self_set(&d->self, SELF_REMOTE_WRITE_EXEMPLARS, (double)w->exemplars);
+        self_set(&d->self, SELF_REMOTE_WRITE_EXEMPLARS_DROPPED, (double)w->exemplars_dropped);
         self_set(&d->self, SELF_REMOTE_WRITE_WAITING, (double)ack_queue_length(d->acks));
 }

@@ -65,7 +65,10 @@ int settings_read(const DaemonOptions *o, Settings **ret_settings) {
                 fprintf(stderr, "%s\n", text ? text : o->config);
                 return r;
         }
+        unsigned features;
         r = override(o, s);
+        if (r == 0)
+                r = queries_features(s->query.features, &features);
         if (r < 0)
                 return r;
         *ret_settings = TAKE_PTR(s);
@@ -111,6 +114,9 @@ static void warn_of_restart(const Settings *old, const Settings *next) {
                 LOG(LOG_WARN, "config.needs_restart", LOG_S("key", "root"));
         if (!same_store(&old->store, &next->store))
                 LOG(LOG_WARN, "config.needs_restart", LOG_S("key", "store"));
+        if (old->query.concurrency != next->query.concurrency || old->query.concurrency_source != next->query.concurrency_source ||
+            old->query.queue != next->query.queue || old->query.queue_source != next->query.queue_source)
+                LOG(LOG_WARN, "config.needs_restart", LOG_S("key", "query.concurrency, query.queue"));
 }
 
 static int replace(Daemon *d) {
@@ -131,6 +137,8 @@ static int replace(Daemon *d) {
         d->settings = TAKE_PTR(next);
         next = old; /* freed by the cleanup */
         apply_log(d->settings);
+        serve_configure(d);
+        queries_configure(d);
         d->latest.max_entities = d->settings->max_domains + d->settings->max_containers + 1;
         intake_apply_policies(d);
         return 0;

@@ -52,6 +52,7 @@ static void collect_self(Daemon *d) {
         self_set(&d->self, SELF_HTTP_REFUSED, (double)http.refused);
         self_set(&d->self, SELF_HTTP_ERRORS, (double)http.by_status[5]);
         history_collect_self(d);
+        queries_collect_self(d);
 }
 
 static bool serves_all(const char *metrics) {
@@ -61,6 +62,54 @@ static bool serves_all(const char *metrics) {
 static int run_job(void *context, int (*fn)(Store *s, void *job), void (*done)(void *job, int result), void *job) {
         Daemon *d = context;
         return store_host_run(d->store, fn, done, job);
+}
+
+/* ---- /-/reload and /-/quit ---- */
+
+static void on_lifecycle(void *context) {
+        Daemon *d = context;
+        HttpHeld *held = TAKE_PTR(d->lifecycle_held);
+        HttpResponse response = { .status = 200, .content_type = "text/plain; charset=utf-8" };
+        if (d->lifecycle_quit) {
+                loop_stop(d->loop);
+                buf_put_str(&response.body, "Requesting termination... Goodbye!\n");
+        } else {
+                reload(d);
+                if (d->self.value[SELF_CONFIG_OK] <= 0) {
+                        response.status = 500;
+                        buf_put_str(&response.body, "failed to reload config: see the log\n");
+                }
+        }
+        if (held)
+                (void)http_held_answer(held, &response);
+        else
+                buf_deinit(&response.body);
+}
+
+static void lifecycle(void *context, bool quit, HttpHeld *held) {
+        Daemon *d = context;
+        HttpResponse busy = { .status = 503 };
+        int r = d->lifecycle_held ? -EBUSY : 0;
+        if (r == 0 && !d->lifecycle)
+                r = loop_timer(d->loop, SECONDS(3600), (Duration){ 0 }, on_lifecycle, d, &d->lifecycle);
+        if (r < 0) {
+                (void)http_held_answer(held, &busy);
+                return;
+        }
+        d->lifecycle_quit = quit;
+        d->lifecycle_held = held;
+        loop_timer_again(d->lifecycle, MILLISECONDS(1), (Duration){ 0 });
+}
+
+/* The path behind web.route_prefix; NULL when it does not begin so. */
+static const char *path_behind(const Daemon *d, const char *path) {
+        const char *prefix = d->settings->web.route_prefix;
+        size_t n = strlen(prefix);
+        while (n > 0 && prefix[n - 1] == '/')
+                n--;
+        if (strncmp(path, prefix, n) != 0)
+                return NULL;
+        return path[n] == '/' ? path + n : path[n] ? NULL : "/";
 }
 
 static void answer(void *context, const HttpRequest *request, HttpResponse *response) {
@@ -93,8 +142,20 @@ static void answer(void *context, const HttpRequest *request, HttpResponse *resp
                 .store_top = store_top,
                 .run_job = run_job,
                 .run_job_context = d,
+                .jobs = d->jobs,
+                .queries = d->queries,
+                .query_features = d->query_features,
+                .settings = d->settings,
+                .started = d->started_wall,
+                .lifecycle = lifecycle,
         };
         HttpRequest checked = *request;
+        checked.path = path_behind(d, request->path);
+        if (!checked.path) {
+                response->status = 404;
+                buf_put_str(&response->body, "404 page not found\n");
+                return;
+        }
         checked.local = checked.local && f->loopback && serves_all(f->metrics); /* beside the server's own judgement */
         size_t waiting = d->acks ? ack_queue_length(d->acks) : 0;
         api_handle(&api, &checked, response);
@@ -105,6 +166,9 @@ static void answer(void *context, const HttpRequest *request, HttpResponse *resp
 static size_t body_limit(void *context, const HttpRequest *request) {
         const Front *f = context;
         HttpRequest checked = *request;
+        checked.path = path_behind(f->daemon, request->path);
+        if (!checked.path)
+                return 0;
         checked.local = checked.local && f->loopback && serves_all(f->metrics);
         return api_body_limit(&checked);
 }
@@ -135,6 +199,9 @@ static int front_open(Daemon *d, const char *address, const char *metrics, Front
                 return r;
         }
         http_listener_accept(f->listener, body_limit);
+        r = http_listener_cors(f->listener, d->settings->web.cors_origin);
+        if (r < 0)
+                return r;
         if (!loopback && serves_all(metrics))
                 LOG(LOG_NOTICE, "listen.exposition_only", LOG_S("address", address), LOG_S("reason", "not loopback"));
         LOG(LOG_INFO, "listening", LOG_S("address", address), LOG_S("metrics", metrics));
@@ -236,4 +303,18 @@ void serve_close(Daemon *d) {
         d->fronts = NULL;
         d->n_fronts = 0;
         d->socket = front_close(d->socket);
+        d->lifecycle = loop_timer_stop(d->lifecycle);
+        if (d->lifecycle_held) {
+                HttpResponse nobody = { .status = 503 };
+                d->lifecycle_held = http_held_answer(d->lifecycle_held, &nobody);
+        }
+}
+
+void serve_configure(Daemon *d) {
+        const char *origin = d->settings->web.cors_origin;
+        int r = d->socket ? http_listener_cors(d->socket->listener, origin) : 0;
+        for (size_t i = 0; i < d->n_fronts; i++)
+                r |= http_listener_cors(d->fronts[i]->listener, origin);
+        if (r < 0)
+                LOG(LOG_ERROR, "config.cors", LOG_E("error", -ENOMEM));
 }

@@ -206,6 +206,7 @@ static int take_options(StoreHost *h, const Settings *settings) {
         o->max_series_vm = (uint32_t)s->max_series_vm;
         o->new_series_source = (uint32_t)s->new_series_source;
         o->new_series_vm = (uint32_t)s->new_series_vm;
+        o->max_exemplars = (uint32_t)s->max_exemplars;
         o->vm_label = s->vm_label;
         for (size_t i = 0; i < STORE_TIER_COUNT; i++) {
                 o->keep[i] = s->keep[i];

@@ -18,11 +18,11 @@ struct RemoteWrite {
         Buf raw;
         RwRequest request;
         IngestFaults faults;
-        Buf histogram_bytes;
+        Buf histogram_bytes, exemplar_labels;
         RemoteWriteStats stats;
         /* Of the request under way. */
         SeriesSink *sink;
-        uint64_t samples, histograms;
+        uint64_t samples, histograms, exemplars;
         const RwSeries *described; /* 2.0: the series whose metadata went to the sink last, and its metric */
         size_t metric_len;
         char metric[LABEL_VALUE_MAX];
@@ -46,6 +46,7 @@ RemoteWrite *remote_write_free(RemoteWrite *w) {
         rw_request_deinit(&w->request);
         ingest_faults_deinit(&w->faults);
         buf_deinit(&w->histogram_bytes);
+        buf_deinit(&w->exemplar_labels);
         free(w);
         return NULL;
 }
@@ -171,6 +172,16 @@ static void put_histogram(RemoteWrite *w, const RwHistogram *h, SeriesRef ref, c
                                                               .has_time = !why, .n = 1 });
 }
 
+/* What is wrong with an exemplar is no reason to refuse the request: it is counted, and the sender told how many were taken. */
+static void put_exemplar(RemoteWrite *w, const RwExemplar *e, SeriesRef ref) {
+        double value;
+        int64_t time;
+        buf_reset(&w->exemplar_labels);
+        bool good = rw_exemplar(&w->request, e, &w->exemplar_labels, &value, &time) && !buf_error(&w->exemplar_labels);
+        const Buf *labels = &w->exemplar_labels;
+        w->exemplars += good && w->sink->exemplar(w->sink, ref, (const uint8_t *)labels->data, labels->len, value, time);
+}
+
 /* 2.0: each series says what its metric is; neighbours mostly say the same. */
 static void put_description(RemoteWrite *w, const RwSeries *s, const uint8_t *run, size_t len) {
         const RwSeries *last = w->described;
@@ -194,7 +205,7 @@ static void put_series(RemoteWrite *w, const RwSeries *s) {
         SeriesRef ref = 0;
         LabelsFault labels = rw_series_run(&w->request, s, &run, &len);
         SampleFault fault = labels ? SAMPLE_LABELS : SAMPLE_OK;
-        if (s->n_floats + s->n_histograms == 0)
+        if (s->n_floats + s->n_histograms + s->n_exemplars == 0)
                 return;
         if (!fault)
                 fault = w->sink->series(w->sink, run, len, &ref, &labels);
@@ -206,6 +217,8 @@ static void put_series(RemoteWrite *w, const RwSeries *s) {
                 put_floats(w, s, ref, run, len);
         for (uint32_t i = 0; i < s->n_histograms; i++)
                 put_histogram(w, &w->request.histograms[s->first_histogram + i], ref, run, len);
+        for (uint32_t i = 0; i < s->n_exemplars; i++)
+                put_exemplar(w, &w->request.exemplars[s->first_exemplar + i], ref);
         put_description(w, s, run, len);
 }
 
@@ -218,7 +231,6 @@ static void put_all(RemoteWrite *w) {
                 w->sink->metadata(w->sink, m->name, m->type, m->help, m->unit);
         }
         w->stats.metadata += q->n_metadata;
-        w->stats.exemplars += q->n_exemplars;
 }
 
 /* ---- the answer ---- */
@@ -226,14 +238,16 @@ static void put_all(RemoteWrite *w) {
 static void count(RemoteWrite *w) {
         w->stats.samples += w->samples;
         w->stats.histograms += w->histograms;
+        w->stats.exemplars += w->exemplars;
+        w->stats.exemplars_dropped += w->request.n_exemplars - w->exemplars;
         for (size_t i = 0; i < SAMPLE_FAULT_COUNT; i++)
                 w->stats.faults[i] += w->faults.refused[i];
 }
 
-static void put_written(HttpResponse *response, uint64_t samples, uint64_t histograms) {
+static void put_written(HttpResponse *response, uint64_t samples, uint64_t histograms, uint64_t exemplars) {
         http_add_number(response, "X-Prometheus-Remote-Write-Samples-Written", samples);
         http_add_number(response, "X-Prometheus-Remote-Write-Histograms-Written", histograms);
-        http_add_number(response, "X-Prometheus-Remote-Write-Exemplars-Written", 0);
+        http_add_number(response, "X-Prometheus-Remote-Write-Exemplars-Written", exemplars);
 }
 
 static void fill_answer(const RemoteWrite *w, HttpResponse *response) {
@@ -244,7 +258,7 @@ static void fill_answer(const RemoteWrite *w, HttpResponse *response) {
                 ingest_faults_print(&w->faults, w->request.n_floats + w->request.n_histograms, &response->body);
         }
         if (w->request.version == RW_2)
-                put_written(response, w->samples, w->histograms);
+                put_written(response, w->samples, w->histograms, w->exemplars);
 }
 
 /* True with a ticket. */
@@ -261,7 +275,7 @@ static bool write_request(RemoteWrite *w, HttpResponse *response, uint64_t *ret_
         }
         ingest_refuse_errno(response, r);
         if (w->request.version == RW_2)
-                put_written(response, 0, 0);
+                put_written(response, 0, 0, 0);
         return false;
 }
 
@@ -278,14 +292,14 @@ bool remote_write_take(RemoteWrite *w, SeriesSink *sink, const HttpRequest *requ
         RwVersion version = RW_1;
         bool has_ticket = false;
         w->sink = sink;
-        w->samples = w->histograms = 0;
+        w->samples = w->histograms = w->exemplars = 0;
         ingest_faults_reset(&w->faults);
         w->stats.requests++;
         w->stats.bytes += request->body_len;
         bool good = check_headers(request, response, &version);
         if (good && !(unpack(w, request, response) && parse(w, version, response))) {
                 if (version == RW_2)
-                        put_written(response, 0, 0);
+                        put_written(response, 0, 0, 0);
                 good = false;
         }
         if (good) {

@@ -4,8 +4,8 @@
  *   413 over 8 MiB sent or 32 MiB unpacked   415 another encoding or content type
  *   429 a limit of series                    503 disk, log or memory: send it again; both with Retry-After
  *
- * Answers to 2.0 tell by X-Prometheus-Remote-Write-*-Written how much was taken. Exemplars are counted and dropped. A request
- * that is malformed anywhere has no effect at all. Single-threaded; keeps buffers between requests. */
+ * Answers to 2.0 tell by X-Prometheus-Remote-Write-*-Written how much was taken. Exemplars go to the sink, which keeps the latest; what is
+ * wrong with one does not change the status. A request that is malformed anywhere has no effect at all. Single-threaded; keeps buffers between requests. */
 #pragma once
 
 #include "model/series_sink.h"
@@ -19,7 +19,8 @@ typedef struct RemoteWrite RemoteWrite;
 typedef struct RemoteWriteStats {
         uint64_t requests, refused; /* refused: nothing of it was looked at */
         uint64_t bytes, raw_bytes;
-        uint64_t samples, histograms, exemplars, metadata; /* taken; of exemplars: dropped */
+        uint64_t samples, histograms, exemplars, metadata; /* taken */
+        uint64_t exemplars_dropped;
         uint64_t faults[SAMPLE_FAULT_COUNT]; /* samples not taken */
 } RemoteWriteStats;
 

@@ -169,7 +169,7 @@ static void b6_content_types(void **state) {
                 assert_int_equal(send_message(b, &m), 204);
                 assert_int_equal(fake_number(&b->response, SAMPLES_WRITTEN), 1);
                 assert_int_equal(fake_number(&b->response, HISTOGRAMS_WRITTEN), 0);
-                assert_int_equal(fake_number(&b->response, "X-Prometheus-Remote-Write-Exemplars-Written"), 0);
+                assert_int_equal(fake_number(&b->response, "X-Prometheus-Remote-Write-Exemplars-Written"), 1);
         }
         b->fake.content_type = "application/x-protobuf;proto=prometheus.WriteRequest";
         rw1_one(&m, "up", 1, T);
@@ -427,6 +427,29 @@ static void descriptions(void **state) {
         assert_int_equal(remote_write_stats(b->writer)->exemplars, 1);
 }
 
+/* The good ones reach the sink, with their series; the others cost the request nothing. */
+static void exemplars(void **state) {
+        Bench *b = *state;
+        CLEANUP(buf_deinit) Buf m = BUF_NULL, s = BUF_NULL, e = BUF_NULL;
+        rw_label(&s, "__name__", "x_bucket"); /* without a sample */
+        rw_label(&e, "trace_id", "abc");
+        p_double(&e, 2, 0.25);
+        p_varint(&e, 3, T);
+        p_message(&s, 3, &e);
+        p_text(&s, 3, "\x01");
+        p_message(&m, 1, &s);
+        assert_int_equal(send_message(b, &m), 204);
+        assert_true(b->recorder.exemplars == 1 && b->recorder.exemplar_value == 0.25 && b->recorder.exemplar_ms == T);
+        assert_string_equal(buf_cstr(&b->recorder.exemplar_labels), "{trace_id=\"abc\"}");
+        assert_true(remote_write_stats(b->writer)->exemplars == 1 && remote_write_stats(b->writer)->exemplars_dropped == 1);
+        b->fake.content_type = TYPE_2;
+        b->recorder.no_exemplars = true;
+        put_v2(&m, 1);
+        assert_int_equal(send_message(b, &m), 204);
+        assert_int_equal(fake_number(&b->response, "X-Prometheus-Remote-Write-Exemplars-Written"), 0);
+        assert_int_equal(remote_write_stats(b->writer)->exemplars_dropped, 2);
+}
+
 /* However much is wrong, the answer is short. */
 static void faults_are_bounded(void **state) {
         (void)state;
@@ -454,7 +477,7 @@ int main(void) {
                 TEST(all_taken),        TEST(b1_b4_snappy),      TEST(b5_encodings),         TEST(b6_content_types),  TEST(b7_symbols),
                 TEST(b8_b9_messages),   TEST(b10_empty_body),    TEST(b11_labels),           TEST(b12_large_labels),  TEST(b13_duplicates),
                 TEST(b14_out_of_bounds), TEST(b15_out_of_order), TEST(b16_bits),             TEST(b17_histograms),    TEST(b18_good_and_bad),
-                TEST(limits_are_temporary), TEST(sinks_that_refuse), TEST(descriptions),     cmocka_unit_test(faults_are_bounded),
+                TEST(limits_are_temporary), TEST(sinks_that_refuse), TEST(descriptions), TEST(exemplars),     cmocka_unit_test(faults_are_bounded),
         };
         return cmocka_run_group_tests_name("remote_write", tests, NULL, NULL);
 }

@@ -65,6 +65,8 @@ static void openmetrics_is_taken(void **state) {
         assert_int_equal(put(b, "# TYPE a counter\n# UNIT a seconds\na_total 1 1.5 # {x=\"y\"} 1\n# TYPE b gauge\nb 2\n# EOF\n"), 200);
         assert_int_equal(recorded(&b->recorder, "a_total")->times[0], 1500);
         assert_true(b->recorder.descriptions == 2 && text_import_stats(b->import)->exemplars == 1);
+        assert_true(b->recorder.exemplar_value == 1 && b->recorder.exemplar_ms == 1500); /* the sample's time */
+        assert_string_equal(buf_cstr(&b->recorder.exemplar_labels), "{x=\"y\"}");
         assert_int_equal(put(b, "a_total 1\n"), 400);
         assert_string_equal(b->response.body.data, "2:1: # EOF is missing\n");
 }

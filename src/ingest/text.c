@@ -11,7 +11,7 @@
 
 struct TextImport {
         IngestFaults faults;
-        Buf run;
+        Buf run, exemplar;
         TextImportStats stats;
         /* Of the request under way. */
         SeriesSink *sink;
@@ -35,6 +35,7 @@ TextImport *text_import_free(TextImport *t) {
                 return NULL;
         ingest_faults_deinit(&t->faults);
         buf_deinit(&t->run);
+        buf_deinit(&t->exemplar);
         buf_deinit(&t->metric);
         buf_deinit(&t->help);
         buf_deinit(&t->unit);
@@ -147,6 +148,15 @@ static void refuse_sample(TextImport *t, const ExpositionItem *i, SampleFault fa
                                                       .time_ms = i->time_ms, .has_time = !labels, .n = 1, .line = i->line });
 }
 
+/* One without a time is of the sample's. */
+static void take_exemplar(TextImport *t, ExpositionItem *i, SeriesRef ref) {
+        buf_reset(&t->exemplar);
+        bool good = labels_build(i->exemplar, i->n_exemplar, &t->exemplar) == LABELS_OK && !buf_error(&t->exemplar);
+        int64_t time = i->exemplar_has_time ? i->exemplar_ms : i->time_ms;
+        const uint8_t *labels = (const uint8_t *)t->exemplar.data;
+        t->stats.exemplars += good && t->sink->exemplar(t->sink, ref, labels, t->exemplar.len, i->exemplar_value, time);
+}
+
 static void take_sample(TextImport *t, ExpositionItem *i, int64_t now_ms) {
         SeriesRef ref = 0;
         size_t taken = 0;
@@ -162,7 +172,8 @@ static void take_sample(TextImport *t, ExpositionItem *i, int64_t now_ms) {
         if (fault)
                 refuse_sample(t, i, fault, labels);
         t->taken += taken;
-        t->stats.exemplars += i->has_exemplar;
+        if (taken && i->has_exemplar)
+                take_exemplar(t, i, ref);
 }
 
 static int take_lines(TextImport *t, const HttpRequest *request, const Format *format) {

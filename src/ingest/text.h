@@ -15,7 +15,7 @@ typedef struct TextImport TextImport;
 
 typedef struct TextImportStats {
         uint64_t requests, refused;
-        uint64_t bytes, samples, exemplars; /* exemplars: dropped */
+        uint64_t bytes, samples, exemplars;
         uint64_t faults[SAMPLE_FAULT_COUNT];
 } TextImportStats;
 

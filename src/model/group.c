@@ -15,6 +15,17 @@
 #define KEYS12(...) .n_keys = 12, .keys = { __VA_ARGS__ }
 #define KEYS20(...) .n_keys = 20, .keys = { __VA_ARGS__ }
 
+const char *metric_type_name(MetricType t) {
+        static const char *const NAMES[METRIC_TYPE_COUNT] = {
+                [METRIC_COUNTER] = "counter",     [METRIC_GAUGE] = "gauge",
+                [METRIC_UNTYPED] = "unknown",     [METRIC_HISTOGRAM] = "histogram",
+                [METRIC_GAUGE_HISTOGRAM] = "gaugehistogram", [METRIC_SUMMARY] = "summary",
+                [METRIC_INFO] = "info",           [METRIC_STATESET] = "stateset",
+        };
+        assert((unsigned)t < METRIC_TYPE_COUNT);
+        return NAMES[t];
+}
+
 const GroupDesc GROUPS[GROUP_COUNT] = {
 #define GROUP(gid, ekind, glane, gkeys, ghelp)                                                                         \
         [GROUP_##gid] = { .id = #gid,                                                                                  \

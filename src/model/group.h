@@ -27,8 +27,22 @@ typedef enum Lane {
         LANE_COUNT
 } Lane;
 
-/* UNTYPED is what node_exporter exposes so (node_netstat_*, node_vmstat_*): "untyped", in OpenMetrics "unknown". */
-typedef enum MetricType { METRIC_COUNTER, METRIC_GAUGE, METRIC_UNTYPED } MetricType;
+/* What senders say a metric is; our own are of the first three. UNTYPED is what node_exporter exposes so (node_netstat_*,
+ * node_vmstat_*): "untyped", in OpenMetrics "unknown". The numbers are in the store's files: new ones come at the end. */
+typedef enum MetricType {
+        METRIC_COUNTER,
+        METRIC_GAUGE,
+        METRIC_UNTYPED,
+        METRIC_HISTOGRAM,
+        METRIC_GAUGE_HISTOGRAM,
+        METRIC_SUMMARY,
+        METRIC_INFO,
+        METRIC_STATESET,
+        METRIC_TYPE_COUNT
+} MetricType;
+
+/* "counter", "gaugehistogram", ...; "unknown" for UNTYPED: the words of OpenMetrics and of Prometheus's API. */
+const char *metric_type_name(MetricType t);
 
 /* The unit of the source; the exposed value is in the base unit (seconds, bytes) of metric_expose(). */
 typedef enum Unit {

@@ -44,6 +44,9 @@ struct SeriesSink {
         SampleFault (*floats)(SeriesSink *s, SeriesRef ref, const int64_t *times_ms, const double *values, size_t n, size_t *ret_taken);
         /* A native histogram as canonical bytes (see model/histogram.h), which the caller has validated. */
         SampleFault (*histogram)(SeriesSink *s, SeriesRef ref, int64_t time_ms, const uint8_t *bytes, size_t n);
+        /* An exemplar of a series; its labels as a canonical run without a metric's name, perhaps empty. Kept or not, as the sink can: false
+         * when it is not, which is no fault of the request. */
+        bool (*exemplar)(SeriesSink *s, SeriesRef ref, const uint8_t *labels, size_t len, double value, int64_t time_ms);
         /* What a metric is. METRIC_UNTYPED when unknown. */
         void (*metadata)(SeriesSink *s, Span metric, MetricType type, Span help, Span unit);
         /* *ret_ticket is for durable(). As begin(): a negative errno means that nothing of the request may be acknowledged

@@ -30,6 +30,11 @@ typedef struct Recorder {
         unsigned begins, ends, descriptions;
         char metric[64], help[64], unit[64];
         MetricType type;
+        unsigned exemplars;
+        bool no_exemplars; /* takes none */
+        double exemplar_value; /* of the last one */
+        int64_t exemplar_ms;
+        Buf exemplar_labels;
         char source[32];
 } Recorder;
 
@@ -38,6 +43,7 @@ static inline void recorder_deinit(Recorder *r) {
                 free(r->series[i].run);
                 buf_deinit(&r->series[i].histogram);
         }
+        buf_deinit(&r->exemplar_labels);
 }
 
 static int record_begin(SeriesSink *s, const char *source) {
@@ -121,6 +127,17 @@ static void record_metadata(SeriesSink *s, Span metric, MetricType type, Span he
         (void)snprintf(r->unit, sizeof r->unit, "%.*s", (int)unit.len, unit.text);
 }
 
+static bool record_exemplar(SeriesSink *s, SeriesRef ref, const uint8_t *labels, size_t len, double value, int64_t time) {
+        Recorder *r = (Recorder *)s;
+        assert(ref < r->n_series);
+        r->exemplars++;
+        r->exemplar_value = value;
+        r->exemplar_ms = time;
+        buf_reset(&r->exemplar_labels);
+        labels_print(labels, len, &r->exemplar_labels);
+        return !r->no_exemplars;
+}
+
 static int record_end(SeriesSink *s, uint64_t *ret_ticket) {
         Recorder *r = (Recorder *)s;
         r->ends++;
@@ -135,8 +152,8 @@ static uint64_t record_durable(SeriesSink *s) {
 }
 
 #define RECORDER                                                                                                             \
-        ((Recorder){ .sink = { record_begin, record_series, record_floats, record_histogram, record_metadata, record_end,  \
-                               record_durable } })
+        ((Recorder){ .sink = { record_begin, record_series, record_floats, record_histogram, record_exemplar,          \
+                               record_metadata, record_end, record_durable } })
 
 /* The series that is printed so; NULL when there is none. */
 static inline RecordedSeries *recorded(Recorder *r, const char *name) {

@@ -62,6 +62,16 @@ bool gzip_accepted(const char *accept_encoding) {
         return any;
 }
 
+bool coding_named(const char *accept_encoding, const char *coding) {
+        Span rest = { accept_encoding, accept_encoding ? strlen(accept_encoding) : 0 }, part, name;
+        while (next_part(&rest, ',', &part)) {
+                (void)next_part(&part, ';', &name);
+                if (is_token(name, coding))
+                        return !is_refused(part);
+        }
+        return false;
+}
+
 static void compressor_free(struct libdeflate_compressor **c) {
         libdeflate_free_compressor(*c); /* accepts NULL */
 }

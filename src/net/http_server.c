@@ -9,10 +9,10 @@
 #include "net/http_server.h"
 
 #include "base/scan.h"
-#include "net/gzip.h"
 #include "net/http_socket.h"
 #include "rt/log.h"
 
+#include <arpa/inet.h>
 #include <assert.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
@@ -38,14 +38,20 @@
 #define HEADER_SECONDS 10
 #define IDLE_SECONDS 60
 #define RESPONSE_SECONDS 60
+#define ANSWER_FLOOR 65536u           /* bytes a second of an answer that is long */
+#define ANSWERS_MAX ((size_t)256 << 20)
 #define HELD_SECONDS 60
+#define CLIENT_GONE 499               /* as others count it; nobody reads it */
 #define CLOSE_PATIENCE MILLISECONDS(500)
 #define ACCEPT_BURST 64
 
 typedef struct Connection Connection;
 
 struct HttpHeld {
-        Connection *connection; /* NULL: the listener was closed */
+        Connection *connection; /* NULL: the listener was closed, or the client has gone */
+        Duration patience;
+        void (*gone)(void *context); /* NULL: nobody wants to know, or was told */
+        void *gone_context;
 };
 
 /* Where a request is whose answer is not given at once. */
@@ -58,6 +64,7 @@ struct Connection {
         int fd;
         bool busy;                /* a request's header is complete, its answer is not sent */
         uint8_t address[16];      /* of the peer; all zero for a Unix socket */
+        char peer[INET6_ADDRSTRLEN];
         size_t uploaded;
         size_t body_limit; /* 0: what comes is not kept */
         Buf body;
@@ -66,7 +73,9 @@ struct Connection {
         Answering answering;
         bool suspended;
         HttpHeld *held;
+        LoopFd *hangup;     /* of one that is suspended and watched */
         HttpResponse later; /* ANSWER_READY */
+        size_t answer_bytes;
 };
 
 struct HttpListener {
@@ -84,7 +93,8 @@ struct HttpListener {
         bool running;   /* inside the daemon */
         bool closing;   /* nothing is held any more */
         HttpBodyLimit body_limit;
-        size_t body_bytes; /* of all connections */
+        size_t body_bytes, answer_bytes; /* of all connections */
+        char *cors; /* origin that may read; NULL: none */
         Connection *connections;
         unsigned n_connections;
         HttpServerStats stats;
@@ -104,6 +114,16 @@ static void peer_address(const struct sockaddr *sa, uint8_t ret_address[16]) {
         } else if (sa && sa->sa_family == AF_INET6) {
                 memcpy(ret_address, &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr, 16);
         }
+}
+
+static void peer_text(const uint8_t address[16], char ret_text[INET6_ADDRSTRLEN]) {
+        static const uint8_t NONE[16] = { 0 }, MAPPED[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF };
+        if (memcmp(address, NONE, sizeof NONE) == 0)
+                (void)snprintf(ret_text, INET6_ADDRSTRLEN, "unix");
+        else if (memcmp(address, MAPPED, sizeof MAPPED) == 0)
+                (void)inet_ntop(AF_INET, address + sizeof MAPPED, ret_text, INET6_ADDRSTRLEN);
+        else
+                (void)inet_ntop(AF_INET6, address, ret_text, INET6_ADDRSTRLEN);
 }
 
 static bool has_room(const HttpListener *l, const struct sockaddr *sa) {
@@ -134,6 +154,7 @@ static Connection *connection_new(HttpListener *l, struct MHD_Connection *mhd) {
         c->mhd = mhd;
         c->fd = fd ? fd->connect_fd : -1;
         peer_address(sa ? sa->client_addr : NULL, c->address);
+        peer_text(c->address, c->peer);
         set_deadline(c, HEADER_SECONDS);
         c->next = l->connections;
         c->link = &l->connections;
@@ -150,13 +171,27 @@ static void drop_body(HttpListener *l, Connection *c) {
         buf_deinit(&c->body);
 }
 
+/* Nobody waits for a held answer any more: whoever has it is told. */
+static void lose_held(Connection *c) {
+        HttpHeld *h = c->held;
+        if (!h)
+                return;
+        c->held = NULL;
+        h->connection = NULL;
+        void (*gone)(void *context) = h->gone;
+        h->gone = NULL;
+        if (gone)
+                gone(h->gone_context); /* may answer: h may be no more */
+}
+
 /* What a request left. */
 static void connection_reset(HttpListener *l, Connection *c) {
+        c->hangup = loop_fd_stop(c->hangup);
         drop_body(l, c);
         buf_deinit(&c->later.body);
-        if (c->held)
-                c->held->connection = NULL;
-        c->held = NULL;
+        lose_held(c);
+        l->answer_bytes -= c->answer_bytes;
+        c->answer_bytes = 0;
         c->answering = ANSWER_NOW;
         c->busy = false;
 }
@@ -202,9 +237,13 @@ void http_add_number(HttpResponse *r, const char *name, uint64_t value) {
 }
 
 const char *http_query(const HttpRequest *r, const char *name) {
+        if (r->n_params > 0)
+                return form_find(r->params, r->n_params, name);
         return MHD_lookup_connection_value((struct MHD_Connection *)(uintptr_t)r->connection, MHD_GET_ARGUMENT_KIND,
                                            name);
 }
+
+static void on_hangup(void *context, int events);
 
 static void response_deinit(HttpResponse *r) {
         buf_deinit(&r->body);
@@ -234,15 +273,15 @@ static struct MHD_Response *take_body(Buf *body) {
         return r;
 }
 
-/* Whether the body is compressed now. Without memory it goes out as it is. */
-static bool compress(Buf *body, const char *accept_encoding) {
-        CLEANUP(buf_deinit) Buf shorter = BUF_NULL;
-        if (body->len <= COMPRESS_FROM || !gzip_accepted(accept_encoding) || gzip_compress(body, &shorter) <= 0)
-                return false;
-        Buf longer = *body;
-        *body = shorter;
-        shorter = longer;
-        return true;
+static const char *header_of(struct MHD_Connection *mhd, const char *name) {
+        return MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, name);
+}
+
+/* Compresses the body, if it is worth it. Without memory it goes out as it is. */
+static void compress(HttpResponse *r, const char *accept_encoding) {
+        HttpCoding c = http_coding_accepted(accept_encoding);
+        if (!r->final && r->body.len > COMPRESS_FROM && c != HTTP_IDENTITY && http_coding_apply(c, &r->body))
+                r->coding = c;
 }
 
 static bool put_header(struct MHD_Response *r, const char *name, const char *value) {
@@ -259,12 +298,29 @@ static bool put_numbers(struct MHD_Response *mhd, const HttpResponse *r) {
         return true;
 }
 
-static bool put_headers(struct MHD_Response *mhd, const HttpResponse *r, bool may_compress, bool compressed) {
+static bool put_headers(struct MHD_Response *mhd, const HttpResponse *r, bool may_compress) {
         return (!r->content_type || put_header(mhd, "Content-Type", r->content_type)) &&
                (!r->extra_name || put_header(mhd, r->extra_name, r->extra_value)) && put_numbers(mhd, r) &&
                (!may_compress || put_header(mhd, "Vary", "Accept-Encoding")) &&
-               (!compressed || put_header(mhd, "Content-Encoding", "gzip")) &&
+               (r->coding == HTTP_IDENTITY || put_header(mhd, "Content-Encoding", http_coding_name(r->coding))) &&
                put_header(mhd, "X-Content-Type-Options", "nosniff");
+}
+
+/* For pages of another origin that ask (Fetch standard, section 3.3), in the words of Prometheus. */
+static bool put_cors(struct MHD_Response *mhd, const HttpListener *l, const char *origin) {
+        if (!l->cors || !put_header(mhd, "Vary", "Origin"))
+                return !l->cors;
+        return !origin || (put_header(mhd, "Access-Control-Allow-Headers", "Accept, Authorization, Content-Type, Origin") &&
+                           put_header(mhd, "Access-Control-Allow-Methods", "GET, POST, OPTIONS") &&
+                           put_header(mhd, "Access-Control-Expose-Headers", "Date") &&
+                           put_header(mhd, "Access-Control-Allow-Origin", l->cors));
+}
+
+/* A long answer may take longer. */
+static void begin_answer(HttpListener *l, Connection *c, size_t bytes) {
+        c->answer_bytes = bytes;
+        l->answer_bytes += bytes;
+        set_deadline(c, RESPONSE_SECONDS + (int)(bytes / ANSWER_FLOOR));
 }
 
 static enum MHD_Result queue(HttpListener *l, struct MHD_Connection *mhd, HttpResponse *r, bool close) {
@@ -272,9 +328,10 @@ static enum MHD_Result queue(HttpListener *l, struct MHD_Connection *mhd, HttpRe
                 set_error(r, MHD_HTTP_INTERNAL_SERVER_ERROR, "the answer is too large, or there is no memory for it\n");
         assert(r->status >= 200 && r->status < 600);
         bool may_compress = r->body.len > COMPRESS_FROM;
-        bool compressed = compress(&r->body, MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Accept-Encoding"));
+        compress(r, header_of(mhd, "Accept-Encoding"));
+        begin_answer(l, connection_of(mhd), r->body.len);
         CLEANUP(mhd_response_free) struct MHD_Response *response = take_body(&r->body);
-        if (!response || !put_headers(response, r, may_compress, compressed))
+        if (!response || !put_headers(response, r, may_compress) || (r->cors && !put_cors(response, l, header_of(mhd, "Origin"))))
                 return MHD_NO;
         if (close && !put_header(response, "Connection", "close"))
                 return MHD_NO;
@@ -307,12 +364,50 @@ static HttpRequest request_of(const HttpListener *l, struct MHD_Connection *mhd,
                 .connection = mhd,
                 .body = (const uint8_t *)c->body.data,
                 .body_len = c->body.len,
+                .peer = c->peer,
         };
+}
+
+static enum MHD_Result add_param(void *context, enum MHD_ValueKind kind, const char *name, const char *value) {
+        (void)kind;
+        return form_add(context, name, value ? value : "") == 0 ? MHD_YES : MHD_NO;
+}
+
+static bool is_form(const char *content_type) {
+        static const char TYPE[] = "application/x-www-form-urlencoded";
+        size_t n = sizeof TYPE - 1;
+        return content_type && strncasecmp(content_type, TYPE, n) == 0 && (!content_type[n] || strchr("; \t", content_type[n]));
+}
+
+/* What is posted comes first, as Go's net/http has it. */
+static int read_params(struct MHD_Connection *mhd, const Connection *c, Form *f) {
+        int r = c->body.len > 0 && is_form(header_of(mhd, "Content-Type")) ? form_parse(f, c->body.data, c->body.len) : 0;
+        if (r == 0)
+                (void)MHD_get_connection_values(mhd, MHD_GET_ARGUMENT_KIND, add_param, f);
+        return r;
+}
+
+static void suspend(HttpListener *l, Connection *c) {
+        set_deadline(c, HELD_SECONDS);
+        if (c->held->gone) {
+                c->deadline = mono_add(mono_now(), c->held->patience);
+                if (loop_fd(l->loop, c->fd, LOOP_HANGUP, on_hangup, c, &c->hangup) < 0)
+                        c->hangup = NULL; /* a client that goes is noticed at its deadline then */
+        }
+        c->suspended = true;
+        MHD_suspend_connection(c->mhd);
 }
 
 /* Calls the handler. The connection is suspended when it holds the request. */
 static enum MHD_Result answer(HttpListener *l, struct MHD_Connection *mhd, Connection *c, const char *url, const char *method) {
+        CLEANUP(form_deinit) Form form = FORM_NULL;
+        int bad = read_params(mhd, c, &form);
+        if (bad < 0)
+                return answer_error(l, mhd, bad == -ENOMEM ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_BAD_REQUEST,
+                                    "the form is malformed or too long\n");
         HttpRequest request = request_of(l, mhd, c, url, method);
+        request.params = form.params;
+        request.n_params = form.n;
         CLEANUP(response_deinit) HttpResponse r = {
                 .status = MHD_HTTP_OK,
                 .content_type = "text/plain; charset=utf-8",
@@ -323,9 +418,7 @@ static enum MHD_Result answer(HttpListener *l, struct MHD_Connection *mhd, Conne
         if (c->answering == ANSWER_NOW)
                 return queue(l, mhd, &r, false);
         if (c->answering == ANSWER_HELD) {
-                set_deadline(c, HELD_SECONDS);
-                c->suspended = true;
-                MHD_suspend_connection(mhd);
+                suspend(l, c);
                 return MHD_YES;
         }
         c->answering = ANSWER_NOW; /* held and answered inside the handler */
@@ -345,11 +438,37 @@ HttpHeld *http_hold(const HttpRequest *r) {
 }
 
 static void resume(Connection *c) {
+        c->hangup = loop_fd_stop(c->hangup);
         c->suspended = false;
         set_deadline(c, RESPONSE_SECONDS);
         MHD_resume_connection(c->mhd);
         if (c->listener->timer)
                 loop_timer_again(c->listener->timer, (Duration){ 0 }, (Duration){ 0 }); /* the daemon looks when it is run */
+}
+
+void http_held_watch(HttpHeld *h, Duration patience, void (*gone)(void *context), void *context) {
+        assert(h->connection && !h->connection->suspended);
+        h->patience = patience;
+        h->gone = gone;
+        h->gone_context = context;
+}
+
+/* The other end of a held connection is gone: the daemon is given something to fail at. */
+static void on_hangup(void *context, int events) {
+        Connection *c = context;
+        (void)events;
+        lose_held(c);
+        c->answering = ANSWER_READY;
+        c->later = (HttpResponse){ .status = CLIENT_GONE };
+        resume(c);
+}
+
+/* A late answer has its share of memory that all such answers may take. */
+static void limit_answers(const HttpListener *l, HttpResponse *r) {
+        if (r->body.len <= ANSWERS_MAX - l->answer_bytes)
+                return;
+        set_error(r, MHD_HTTP_SERVICE_UNAVAILABLE, "answers of 256 MiB are on their way to slow readers; try again\n");
+        http_add_number(r, "Retry-After", 1);
 }
 
 HttpHeld *http_held_answer(HttpHeld *h, HttpResponse *response) {
@@ -361,6 +480,7 @@ HttpHeld *http_held_answer(HttpHeld *h, HttpResponse *response) {
         }
         c->held = NULL;
         c->answering = ANSWER_READY;
+        limit_answers(c->listener, response);
         c->later = *response;
         response->body = BUF_WITH_LIMIT(response->body.limit);
         if (c->suspended)
@@ -424,7 +544,8 @@ static enum MHD_Result begin_request(HttpListener *l, struct MHD_Connection *mhd
         (void)MHD_get_connection_values(mhd, MHD_HEADER_KIND, count_length, &n);
         if (n.lengths + n.encodings > 1)
                 return answer_error(l, mhd, MHD_HTTP_BAD_REQUEST, "more than one Content-Length or Transfer-Encoding\n");
-        if (strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0)
+        if (strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0 ||
+            strcmp(method, MHD_HTTP_METHOD_OPTIONS) == 0)
                 return MHD_YES;
         int status = strcmp(method, MHD_HTTP_METHOD_POST) == 0 ? check_post(l, mhd, c, url, method, &n) : MHD_HTTP_METHOD_NOT_ALLOWED;
         if (status)
@@ -665,18 +786,25 @@ void http_listener_accept(HttpListener *l, HttpBodyLimit limit) {
         l->body_limit = limit;
 }
 
+int http_listener_cors(HttpListener *l, const char *origin) {
+        char *copy = origin && *origin ? strdup(origin) : NULL;
+        if (origin && *origin && !copy)
+                return -ENOMEM;
+        free(l->cors);
+        l->cors = copy;
+        return 0;
+}
+
 /* The daemon must not end with suspended connections. Whoever has the HttpHeld finds it unlinked. */
 static void answer_held(HttpListener *l) {
         l->closing = true;
         for (Connection *c = l->connections; c; c = c->next) {
-                HttpHeld *h = c->held;
-                if (!h)
+                if (!c->held)
                         continue;
                 HttpResponse gone = { 0 };
                 set_error(&gone, MHD_HTTP_SERVICE_UNAVAILABLE, "the listener is being closed\n");
                 http_add_number(&gone, "Retry-After", 1);
-                c->held = NULL;
-                h->connection = NULL;
+                lose_held(c);
                 c->answering = ANSWER_READY;
                 c->later = gone;
                 resume(c);
@@ -726,6 +854,7 @@ HttpListener *http_listener_close(HttpListener *l) {
                 MHD_stop_daemon(l->daemon);
         }
         assert(!l->connections);
+        free(l->cors);
         free(l);
         return NULL;
 }

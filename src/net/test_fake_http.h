@@ -10,9 +10,11 @@
 
 typedef struct FakeHttp {
         const char *query; /* "name=value" */
-        const char *content_type, *content_encoding, *origin;
+        const char *content_type, *content_encoding, *origin, *accept_encoding;
         bool no_memory;        /* http_hold() fails */
         unsigned held, answered;
+        void (*gone)(void *context); /* of http_held_watch() */
+        void *gone_context;
         HttpResponse answer;   /* the last that was held; its body is the test's to free */
 } FakeHttp;
 
@@ -23,6 +25,9 @@ struct HttpHeld {
 const char *http_query(const HttpRequest *r, const char *name) {
         const FakeHttp *f = r->connection;
         size_t n = strlen(name);
+        for (size_t i = 0; i < r->n_params; i++)
+                if (strcmp(r->params[i].name, name) == 0)
+                        return r->params[i].value;
         return f && f->query && strncmp(f->query, name, n) == 0 && f->query[n] == '=' ? f->query + n + 1 : NULL;
 }
 
@@ -32,6 +37,8 @@ const char *http_header(const HttpRequest *r, const char *name) {
                 return f->content_type;
         if (strcasecmp(name, "Content-Encoding") == 0)
                 return f->content_encoding;
+        if (strcasecmp(name, "Accept-Encoding") == 0)
+                return f->accept_encoding;
         return strcasecmp(name, "Origin") == 0 ? f->origin : NULL;
 }
 
@@ -56,6 +63,12 @@ HttpHeld *http_held_answer(HttpHeld *h, HttpResponse *response) {
         response->body = BUF_NULL;
         free(h);
         return NULL;
+}
+
+void http_held_watch(HttpHeld *h, Duration patience, void (*gone)(void *context), void *context) {
+        (void)patience;
+        h->fake->gone = gone;
+        h->fake->gone_context = context;
 }
 
 /* A header that is a number; -1 when it is not there. */

@@ -25,6 +25,8 @@ typedef struct Server {
         HttpListener *first, *second, *local;
         HttpHeld *held[8]; /* answered by the timer, all at once */
         size_t n_held;
+        HttpHeld *watched;
+        unsigned gone;
         LoopTimer *timer;
 } Server;
 
@@ -84,10 +86,38 @@ static void handle_post(Server *s, const HttpRequest *request, HttpResponse *res
         buf_printf(&response->body, "%s %zu %lu %s", request->method, request->body_len, (unsigned long)sum, type ? type : "(none)");
 }
 
+static void on_gone(void *context) {
+        Server *s = context;
+        HttpResponse nobody = { .status = 200 };
+        s->watched = http_held_answer(s->watched, &nobody);
+        s->gone++;
+}
+
+/* Everything that came as a parameter, in its order. */
+static void put_params(const HttpRequest *request, Buf *out) {
+        buf_printf(out, "%s from %s:", request->method, request->peer);
+        for (size_t i = 0; i < request->n_params; i++)
+                buf_printf(out, " %s=%s", request->params[i].name, request->params[i].value);
+}
+
 static void handle(void *context, const HttpRequest *request, HttpResponse *response) {
         Server *s = context;
         const HttpServerStats *stats = http_listener_stats(s->first);
-        if (strcmp(request->method, "POST") == 0)
+        if (strstr(request->path, "/params")) {
+                put_params(request, &response->body);
+                response->cors = true;
+        } else if (strcmp(request->path, "/watched") == 0) {
+                s->watched = http_hold(request);
+                if (s->watched)
+                        http_held_watch(s->watched, SECONDS(strcmp(http_query(request, "wait"), "long") == 0 ? 60 : 1), on_gone, s);
+        } else if (strcmp(request->path, "/gone") == 0) {
+                buf_printf(&response->body, "%u", s->gone);
+        } else if (strcmp(request->path, "/packed") == 0) {
+                response->final = true;
+                response->coding = HTTP_GZIP;
+                for (int i = 0; i < 3000; i++)
+                        buf_put_char(&response->body, 'p');
+        } else if (strcmp(request->method, "POST") == 0)
                 handle_post(s, request, response);
         else if (strcmp(request->path, "/small") == 0) {
                 buf_printf(&response->body, "%s local=%d accept=%s q=%s", request->method, request->local,
@@ -130,6 +160,8 @@ static int serve(int ports) {
             loop_timer(s.loop, SECONDS(3600), (Duration){ 0 }, answer_held, &s, &s.timer) < 0)
                 return 2;
         http_listener_accept(s.second, post_limit);
+        if (http_listener_cors(s.second, "*") < 0)
+                return 2;
         int out[2] = { http_listener_port(s.first), http_listener_port(s.second) };
         if (write(ports, out, sizeof out) != sizeof out || loop_run(s.loop) < 0)
                 return 3;
@@ -382,7 +414,7 @@ static void other_methods_are_refused(void **state) {
                 "POST /small HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello",
                 "PUT /small HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
                 "DELETE /small HTTP/1.1\r\nHost: x\r\n\r\n",
-                "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
+                "TRACE /small HTTP/1.1\r\nHost: x\r\n\r\n",
                 "get /small HTTP/1.1\r\nHost: x\r\n\r\n",
         };
         for (size_t i = 0; i < ARRAY_LEN(REQUESTS); i++) {
@@ -723,6 +755,83 @@ static void held_requests(void **state) {
         server_is_well();
 }
 
+static void parameters_of_url_and_form(void **state) {
+        (void)state;
+        CLEANUP_FD int fd = dial_post();
+        GET(fd, "/params?match[]=a%7Bb%3D%22c%22%7D&match%5B%5D=x+y&flag&e=", "", a);
+        assert_true(body_is(&a, "GET from 127.0.0.50: match[]=a{b=\"c\"} match[]=x y flag= e="));
+        POST(fd, "/post/params?q=url&only=url", "Content-Length: 16\r\nContent-Type: application/x-www-form-urlencoded; charset=utf-8\r\n",
+             "q=1%2B1&match[]=", b);
+        assert_true(body_is(&b, "POST from 127.0.0.50: q=1+1 match[]= q=url only=url"));
+        POST(fd, "/post/params?q=url", "Content-Length: 3\r\nContent-Type: text/plain\r\n", "q=1", c); /* no form */
+        assert_true(body_is(&c, "POST from 127.0.0.50: q=url"));
+        POST(fd, "/post/params", "Content-Length: 4\r\nContent-Type: application/x-www-form-urlencoded\r\n", "q=%0", d);
+        assert_int_equal(d.status, 400);
+}
+
+static void pages_of_other_origins(void **state) {
+        (void)state;
+        CLEANUP_FD int fd = dial_post(), strict = dial();
+        GET(fd, "/params", "Origin: https://example.org\r\n", a);
+        assert_true(head_has(&a, "\r\nAccess-Control-Allow-Origin: *\r\n") && head_has(&a, "\r\nVary: Origin\r\n"));
+        GET(fd, "/params", "", b);
+        assert_false(head_has(&b, "Access-Control"));
+        GET(fd, "/small", "Origin: https://example.org\r\n", c); /* did not ask for it */
+        assert_false(head_has(&c, "Access-Control"));
+        GET(strict, "/params", "Origin: https://example.org\r\n", d);
+        assert_false(head_has(&d, "Access-Control") || head_has(&d, "Vary: Origin"));
+        say(fd, "OPTIONS /params HTTP/1.1\r\nHost: x\r\nOrigin: https://example.org\r\n\r\n");
+        CLEANUP(answer_deinit) Answer e = { 0 };
+        read_answer(fd, true, &e);
+        assert_true(e.status == 200 && head_has(&e, "\r\nAccess-Control-Allow-Methods: GET, POST, OPTIONS\r\n"));
+}
+
+static void wait_gone(const char *count) {
+        for (int i = 0; i < 200; i++) {
+                CLEANUP_FD int fd = dial();
+                GET(fd, "/gone", "", a);
+                if (body_is(&a, count))
+                        return;
+                struct timespec moment = { .tv_nsec = 10 * 1000 * 1000 };
+                (void)nanosleep(&moment, NULL);
+        }
+        fail_msg("nobody noticed that the client went");
+}
+
+static void a_held_client_that_goes_is_noticed(void **state) {
+        (void)state;
+        MonoTime begin = mono_now();
+        int fd = dial();
+        say(fd, "GET /watched?wait=long HTTP/1.1\r\nHost: x\r\n\r\n");
+        struct timespec moment = { .tv_nsec = 50 * 1000 * 1000 };
+        (void)nanosleep(&moment, NULL);
+        (void)close(fd);
+        wait_gone("1");
+        assert_true(mono_since(mono_now(), begin).ns < SECONDS(2).ns);
+        int local = dial_unix(child.path);
+        say(local, "GET /watched?wait=long HTTP/1.1\r\nHost: x\r\n\r\n");
+        (void)nanosleep(&moment, NULL);
+        (void)close(local);
+        wait_gone("2");
+        CLEANUP_FD int patient = dial(); /* waits longer than the handler would */
+        say(patient, "GET /watched?wait=short HTTP/1.1\r\nHost: x\r\n\r\n");
+        wait_gone("3");
+        server_is_well();
+}
+
+static void bodies_that_are_coded_already(void **state) {
+        (void)state;
+        CLEANUP_FD int fd = dial();
+        GET(fd, "/packed", "Accept-Encoding: gzip, zstd\r\n", a);
+        assert_true(a.body.len == 3000 && head_has(&a, "\r\nContent-Encoding: gzip\r\n"));
+        GET(fd, "/large", "Accept-Encoding: gzip, zstd\r\n", b);
+        assert_true(head_has(&b, "\r\nContent-Encoding: zstd\r\n") && b.body.len < LARGE / 4);
+        GET(fd, "/large", "Accept-Encoding: gzip, zstd;q=0\r\n", c);
+        assert_true(head_has(&c, "\r\nContent-Encoding: gzip\r\n"));
+        GET(fd, "/large", "Accept-Encoding: *\r\n", d);
+        assert_true(head_has(&d, "\r\nContent-Encoding: gzip\r\n"));
+}
+
 /* E15: a body that comes slower than 1 KiB a second is cut off. */
 static void slow_bodies_are_cut_off(void **state) {
         (void)state;
@@ -804,6 +913,10 @@ int main(void) {
                 cmocka_unit_test(post_at_the_limit),
                 cmocka_unit_test(post_lengths_that_are_none),
                 cmocka_unit_test(held_requests),
+                cmocka_unit_test(parameters_of_url_and_form),
+                cmocka_unit_test(pages_of_other_origins),
+                cmocka_unit_test(a_held_client_that_goes_is_noticed),
+                cmocka_unit_test(bodies_that_are_coded_already),
                 cmocka_unit_test(slow_bodies_are_cut_off),
                 cmocka_unit_test(bodies_share_a_budget),
                 cmocka_unit_test(held_at_the_end),

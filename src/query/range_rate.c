@@ -1,7 +1,7 @@
 /* How counters and gauges move: rate, increase, delta, irate, idelta, changes, resets.
  *
- * A counter that begins anew shows as a value less than the one before. Where that happened is looked for once for the whole series; a
- * window then adds up those few that are in it. */
+ * A counter that begins anew shows as a value less than the one before. Where that happened is looked for once for the
+ * whole series; a window then adds up those few that are in it. */
 #include "query/range_priv.h"
 
 #include <string.h>
@@ -70,10 +70,11 @@ static Rate rate_of(const RangeCall *c) {
         return (Rate){ c->function != FUNCTION_DELTA, c->function == FUNCTION_RATE, (double)c->range_ms / 1000 };
 }
 
-/* Samples near the edges of a window, up to 10 % over their mean distance, say that the series goes on over them; else it is taken
- * to begin or end half a distance from them. A counter begins at 0 at the earliest. Times are milliseconds. */
-static inline double extrapolation(const Rate *rate, double to_start, double to_end, double between, double gaps, double first,
-                                   double grown) {
+/* Samples near the edges of a window, up to 10 % over their mean distance, say that the series goes on over them; else
+ * it is taken to begin or end half a distance from them. A counter begins at 0 at the earliest. Times are milliseconds.
+ */
+static inline double extrapolation(const Rate *rate, double to_start, double to_end, double between, double gaps,
+                                   double first, double grown) {
         to_start /= 1000;
         to_end /= 1000;
         between /= 1000;
@@ -86,8 +87,8 @@ static inline double extrapolation(const Rate *rate, double to_start, double to_
         return (between + to_start + to_end) / between;
 }
 
-double range_extrapolation(const RangeCall *c, int64_t end_ms, int64_t first_ms, int64_t last_ms, size_t n, bool counter, double first,
-                           double grown) {
+double range_extrapolation(const RangeCall *c, int64_t end_ms, int64_t first_ms, int64_t last_ms, size_t n,
+                           bool counter, double first, double grown) {
         Rate rate = rate_of(c);
         rate.counter &= counter;
         double factor = extrapolation(&rate, (double)(first_ms - (end_ms - c->range_ms)), (double)(end_ms - last_ms),
@@ -105,13 +106,15 @@ typedef struct Growths {
 static void extrapolate(const Rate *rate, const Growths *g, size_t n, double *out) {
         const Rate r = *rate;
         for (size_t i = 0; i < n; i++) {
-                double factor = extrapolation(&r, g->to_start[i], g->to_end[i], g->between[i], g->gaps[i], g->first[i], g->grown[i]);
+                double factor = extrapolation(&r, g->to_start[i], g->to_end[i], g->between[i], g->gaps[i], g->first[i],
+                                              g->grown[i]);
                 out[i] = g->grown[i] * (r.per_second ? factor / r.seconds : factor);
         }
 }
 
 /* Puts what a window says at i. Those with less than two samples are marked by their number of gaps. */
-static inline void look_at_window(const RangeSamples *s, const Windows *w, const Events *resets, size_t *reset, Growths *g, size_t i) {
+static inline void look_at_window(const RangeSamples *s, const Windows *w, const Events *resets, size_t *reset,
+                                  Growths *g, size_t i) {
         int64_t end = w->end - w->step;
         size_t n = w->hi - w->lo;
         g->gaps[i] = (double)(int64_t)n - 1;
@@ -179,7 +182,8 @@ static double lost_to_resets(double left, double right, const double *v, size_t 
 }
 
 /* The samples that a window of these modes may use: [from, to). */
-static void reach(const RangeCall *c, const RangeSamples *s, const Windows *w, int64_t end, size_t *ret_from, size_t *ret_to) {
+static void reach(const RangeCall *c, const RangeSamples *s, const Windows *w, int64_t end, size_t *ret_from,
+                  size_t *ret_to) {
         int64_t start = end - c->range_ms;
         size_t from = w->lo > 0 ? w->lo - 1 : 0, to = w->hi;
         if (from < w->lo && c->reach_ms && s->times[from] <= start - c->reach_ms)

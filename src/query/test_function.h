@@ -15,8 +15,8 @@
 /* The parser's, which these tests do without. */
 __attribute__((weak)) const char *binary_name(BinaryOp op);
 __attribute__((weak)) const char *binary_name(BinaryOp op) {
-        static const char *const NAMES[BINARY_OP_COUNT] = { "+", "-", "*", "/", "%", "^", "atan2", "==", "!=", ">", "<", ">=", "<=",
-                                                            "and", "or", "unless", "</", ">/" };
+        static const char *const NAMES[BINARY_OP_COUNT] = { "+", "-", "*",  "/",  "%",   "^",  "atan2",  "==", "!=",
+                                                            ">", "<", ">=", "<=", "and", "or", "unless", "</", ">/" };
         return NAMES[op];
 }
 
@@ -58,12 +58,12 @@ static inline size_t n_notes(const Bench *b) {
         return b->notes.sets[0].n + b->notes.sets[1].n;
 }
 
-#define assert_note(b, text)                                     \
-        do {                                                     \
-                if (!has_note((b), (text)))                      \
-                        fail_msg("no note: %s", (text));         \
-                assert_int_equal(n_notes(b), 1);                 \
-                notes_init(&(b)->notes, &(b)->arena);            \
+#define assert_note(b, text)                                                                                           \
+        do {                                                                                                           \
+                if (!has_note((b), (text)))                                                                            \
+                        fail_msg("no note: %s", (text));                                                               \
+                assert_int_equal(n_notes(b), 1);                                                                       \
+                notes_init(&(b)->notes, &(b)->arena);                                                                  \
         } while (0)
 #define assert_no_notes(b) assert_int_equal(n_notes(b), 0)
 
@@ -71,18 +71,18 @@ static inline bool same_double(double a, double b) {
         return a == b || (isnan(a) && isnan(b) && is_absent(a) == is_absent(b));
 }
 
-#define assert_double(a, b)                                                                   \
-        do {                                                                                  \
-                double a_ = (a), b_ = (b);                                                    \
-                if (!same_double(a_, b_))                                                     \
-                        fail_msg("%.17g is not %.17g", a_, b_);                               \
+#define assert_double(a, b)                                                                                            \
+        do {                                                                                                           \
+                double a_ = (a), b_ = (b);                                                                             \
+                if (!same_double(a_, b_))                                                                              \
+                        fail_msg("%.17g is not %.17g", a_, b_);                                                        \
         } while (0)
 /* Up to what another order of calculation changes. */
-#define assert_near(a, b)                                                                                \
-        do {                                                                                             \
-                double a_ = (a), b_ = (b);                                                               \
-                if (!same_double(a_, b_) && !(fabs(a_ - b_) <= 1e-12 * fmax(fabs(a_), fabs(b_))))        \
-                        fail_msg("%.17g is not near %.17g", a_, b_);                                     \
+#define assert_near(a, b)                                                                                              \
+        do {                                                                                                           \
+                double a_ = (a), b_ = (b);                                                                             \
+                if (!same_double(a_, b_) && !(fabs(a_ - b_) <= 1e-12 * fmax(fabs(a_), fabs(b_))))                      \
+                        fail_msg("%.17g is not near %.17g", a_, b_);                                                   \
         } while (0)
 
 /* A side: counts of successive buckets from `offset` on. */
@@ -101,7 +101,8 @@ typedef struct HistOf {
         double custom[12];
 } HistOf;
 
-static inline void side_from(Arena *a, const SideOf *in, HistogramSpan **spans, uint32_t *n_spans, double **counts, uint32_t *n) {
+static inline void side_from(Arena *a, const SideOf *in, HistogramSpan **spans, uint32_t *n_spans, double **counts,
+                             uint32_t *n) {
         *spans = ARENA_ARRAY(a, HistogramSpan, 1);
         *counts = ARENA_ARRAY(a, double, in->n);
         assert_true(*spans && *counts);
@@ -118,8 +119,14 @@ static inline FHist *hist(Bench *b, HistOf in) {
         assert_true(h && custom);
         for (uint32_t i = 0; i < in.n_custom; i++)
                 custom[i] = in.custom[i];
-        *h = (FHist){ .schema = in.schema, .reset = in.reset, .zero_threshold = in.zero_threshold, .zero_count = in.zero, .count = in.count,
-                      .sum = in.sum, .custom_bounds = custom, .n_custom = in.n_custom };
+        *h = (FHist){ .schema = in.schema,
+                      .reset = in.reset,
+                      .zero_threshold = in.zero_threshold,
+                      .zero_count = in.zero,
+                      .count = in.count,
+                      .sum = in.sum,
+                      .custom_bounds = custom,
+                      .n_custom = in.n_custom };
         side_from(&b->arena, &in.positive, &h->positive_spans, &h->n_positive_spans, &h->positive, &h->n_positive);
         side_from(&b->arena, &in.negative, &h->negative_spans, &h->n_negative_spans, &h->negative, &h->n_negative);
         return h;

@@ -22,9 +22,19 @@ static int ask(Bench *b, const Ask *a, const RangeSamples *s, Row *row) {
                 for (size_t k = 0; k < a->n; k++)
                         args[i][k] = a->args[i];
         }
-        RangeCall call = { .function = a->f, .steps = &steps, .first_end_ms = steps.start_ms, .end_step_ms = a->at ? 0 : steps.step_ms,
-                           .range_ms = a->range_s * 1000, .mode = a->mode, .args = { args[0], args[1] }, .metric = S("m"),
-                           .place = { 5, 9 }, .arena = &b->arena, .notes = &b->notes, .reach_ms = a->reach_s * 1000, .error = &b->error };
+        RangeCall call = { .function = a->f,
+                           .steps = &steps,
+                           .first_end_ms = steps.start_ms,
+                           .end_step_ms = a->at ? 0 : steps.step_ms,
+                           .range_ms = a->range_s * 1000,
+                           .mode = a->mode,
+                           .args = { args[0], args[1] },
+                           .metric = S("m_total"),
+                           .place = { 5, 9 },
+                           .arena = &b->arena,
+                           .notes = &b->notes,
+                           .reach_ms = a->reach_s * 1000,
+                           .error = &b->error };
         row->v = ARENA_ARRAY(&b->arena, double, a->n);
         assert_non_null(row->v);
         return range_evaluate(&call, s, row);
@@ -60,7 +70,9 @@ static double once(Bench *b, FunctionId f, int64_t end_s, int64_t range_s, const
 
 #define ABSENT_ (-12345678.) /* in tables: no value */
 static void assert_value(double v, double wanted, size_t i) {
-        if (wanted == ABSENT_ ? !is_absent(v) : is_absent(v) || (!same_double(v, wanted) && !(fabs(v - wanted) <= 1e-14 * fabs(wanted))))
+        if (wanted == ABSENT_
+                    ? !is_absent(v)
+                    : is_absent(v) || (!same_double(v, wanted) && !(fabs(v - wanted) <= 1e-14 * fabs(wanted))))
                 fail_msg("case %zu: %.17g is not %.17g", i, v, wanted);
 }
 
@@ -71,17 +83,28 @@ static void extrapolates(void **state) {
                 Points p;
                 double wanted;
         } CASES[] = {
-                /* from 10 to 60 by 10: 100 in 50 s. To the start 10 s, under 1.1 * 10: all 60 s, but 0 was 10 / 100 * 50 = 5 s before */
-                { FUNCTION_INCREASE, { 6, { { 10, 10 }, { 20, 30 }, { 30, 50 }, { 40, 70 }, { 50, 90 }, { 60, 110 } } }, 110 },
-                { FUNCTION_RATE, { 6, { { 10, 10 }, { 20, 30 }, { 30, 50 }, { 40, 70 }, { 50, 90 }, { 60, 110 } } }, 110. / 60 },
-                { FUNCTION_INCREASE, { 6, { { 10, 1000 }, { 20, 1020 }, { 30, 1040 }, { 40, 1060 }, { 50, 1080 }, { 60, 1100 } } }, 120 },
-                { FUNCTION_DELTA, { 6, { { 10, 10 }, { 20, 30 }, { 30, 50 }, { 40, 70 }, { 50, 90 }, { 60, 110 } } }, 120 },
+                /* from 10 to 60 by 10: 100 in 50 s. To the start 10 s, under 1.1 * 10: all 60 s, but 0 was 10 / 100 *
+                   50 = 5 s before */
+                { FUNCTION_INCREASE,
+                  { 6, { { 10, 10 }, { 20, 30 }, { 30, 50 }, { 40, 70 }, { 50, 90 }, { 60, 110 } } },
+                  110 },
+                { FUNCTION_RATE,
+                  { 6, { { 10, 10 }, { 20, 30 }, { 30, 50 }, { 40, 70 }, { 50, 90 }, { 60, 110 } } },
+                  110. / 60 },
+                { FUNCTION_INCREASE,
+                  { 6, { { 10, 1000 }, { 20, 1020 }, { 30, 1040 }, { 40, 1060 }, { 50, 1080 }, { 60, 1100 } } },
+                  120 },
+                { FUNCTION_DELTA,
+                  { 6, { { 10, 10 }, { 20, 30 }, { 30, 50 }, { 40, 70 }, { 50, 90 }, { 60, 110 } } },
+                  120 },
                 /* to the start 25 s, over 11: half a distance. 20 grown in 20 s: (20 + 5 + 10) / 20 */
                 { FUNCTION_DELTA, { 3, { { 25, 50 }, { 35, 60 }, { 45, 70 } } }, 20. * (20 + 5 + 5) / 20 },
                 { FUNCTION_DELTA, { 3, { { 30, 50 }, { 40, 60 }, { 50, 70 } } }, 20. * (20 + 5 + 10) / 20 },
                 /* 11 s is 1.1 * 10: no more */
                 { FUNCTION_DELTA, { 3, { { 29, 50 }, { 39, 60 }, { 49, 70 } } }, 20. * (20 + 5 + 5) / 20 },
-                { FUNCTION_DELTA, { 3, { { 29.001, 50 }, { 39.001, 60 }, { 49.001, 70 } } }, 20. * (20 + 5 + 10.999) / 20 },
+                { FUNCTION_DELTA,
+                  { 3, { { 29.001, 50 }, { 39.001, 60 }, { 49.001, 70 } } },
+                  20. * (20 + 5 + 10.999) / 20 },
                 /* a reset between 80 and 5: grown 20 + 5 = (15 - 60) + 80 - ...: 15 - 60 + 80 = 35 */
                 { FUNCTION_INCREASE, { 4, { { 15, 60 }, { 30, 80 }, { 45, 5 }, { 60, 15 } } }, 35. * (45 + 15) / 45 },
                 { FUNCTION_DELTA, { 4, { { 15, 60 }, { 30, 80 }, { 45, 5 }, { 60, 15 } } }, -45. * (45 + 15) / 45 },
@@ -103,12 +126,51 @@ static void extrapolates(void **state) {
         assert_no_notes((Bench *)*state);
 }
 
+/* by the name it is none, and there is a result */
+static void says_what_is_no_counter(void **state) {
+        Bench *b = *state;
+        static const struct {
+                FunctionId f;
+                Span metric;
+                size_t n;
+                bool note;
+        } CASES[] = {
+                { FUNCTION_RATE, S("m"), 2, true },          { FUNCTION_INCREASE, S("total"), 2, true },
+                { FUNCTION_RATE, S("m_total"), 2, false },   { FUNCTION_RATE, S("m_sum"), 2, false },
+                { FUNCTION_RATE, S("m_count"), 2, false },   { FUNCTION_INCREASE, S("m_bucket"), 2, false },
+                { FUNCTION_RATE, S(""), 2, false },          { FUNCTION_RATE, S("m"), 1, false },
+                { FUNCTION_IRATE, S("m"), 2, false },        { FUNCTION_DELTA, S("m"), 2, false },
+        };
+        int64_t times[] = { 10000, 20000 };
+        double values[] = { 1, 2 }, v;
+        Steps steps = { 60000, 1000, 1 };
+        for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+                RangeCall call = { .function = CASES[i].f, .steps = &steps, .first_end_ms = 60000, .end_step_ms = 1000,
+                                   .range_ms = 60000, .metric = CASES[i].metric, .arena = &b->arena,
+                                   .notes = &b->notes };
+                RangeSamples s = { .times = times, .values = values, .n = CASES[i].n };
+                Row row = { .v = &v };
+                assert_int_equal(range_evaluate(&call, &s, &row), 0);
+                if (!CASES[i].note)
+                        assert_no_notes(b);
+                else if (i == 0)
+                        assert_note(b, "PromQL info: metric might not be a counter, name does not end in "
+                                       "_total/_sum/_count/_bucket: \"m\"");
+                else
+                        assert_note(b, "PromQL info: metric might not be a counter, name does not end in "
+                                       "_total/_sum/_count/_bucket: \"total\"");
+        }
+}
+
 /* windows (0, 60] of 10 s distances */
 static void single_values(void **state) {
         static const Points P = { 6, { { 10, 3 }, { 20, 1 }, { 30, 4 }, { 40, 4 }, { 50, 1 }, { 60, 5 } } };
-        static const Points NANS = { 5, { { 10, NAN }, { 20, 2 }, { 30, NAN }, { 40, 7 }, { 50, NAN } } }, ALL_NAN = { 2, { { 10, NAN }, { 20, NAN } } };
-        static const Points INFS = { 3, { { 10, INFINITY }, { 20, 1 }, { 30, -INFINITY } } }, HUGE_ = { 3, { { 10, 1.5e308 }, { 20, 1.5e308 }, { 30, 3e307 } } };
-        static const Points ONE = { 1, { { 30, 8 } } }, NONE = { 0, { { 0, 0 } } }, LOST = { 3, { { 10, 1e100 }, { 20, 1 }, { 30, -1e100 } } };
+        static const Points NANS = { 5, { { 10, NAN }, { 20, 2 }, { 30, NAN }, { 40, 7 }, { 50, NAN } } },
+                            ALL_NAN = { 2, { { 10, NAN }, { 20, NAN } } };
+        static const Points INFS = { 3, { { 10, INFINITY }, { 20, 1 }, { 30, -INFINITY } } },
+                            HUGE_ = { 3, { { 10, 1.5e308 }, { 20, 1.5e308 }, { 30, 3e307 } } };
+        static const Points ONE = { 1, { { 30, 8 } } }, NONE = { 0, { { 0, 0 } } },
+                            LOST = { 3, { { 10, 1e100 }, { 20, 1 }, { 30, -1e100 } } };
         static const struct {
                 FunctionId f;
                 const Points *p;
@@ -128,7 +190,7 @@ static void single_values(void **state) {
                 { FUNCTION_TS_OF_MAX_OVER_TIME, &P, 0, 60 },
                 { FUNCTION_CHANGES, &P, 0, 4 },
                 { FUNCTION_RESETS, &P, 0, 2 },
-                { FUNCTION_IRATE, &P, 0, 0.4 },  /* 4 in 10 s */
+                { FUNCTION_IRATE, &P, 0, 0.4 }, /* 4 in 10 s */
                 { FUNCTION_IDELTA, &P, 0, 4 },
                 { FUNCTION_STDVAR_OVER_TIME, &P, 0, 14. / 6 }, /* 0 4 1 1 4 4 around 3 */
                 { FUNCTION_STDDEV_OVER_TIME, &P, 0, 1.5275252316519465 },
@@ -136,7 +198,8 @@ static void single_values(void **state) {
                 { FUNCTION_QUANTILE_OVER_TIME, &P, 0.1, 1 },
                 { FUNCTION_QUANTILE_OVER_TIME, &P, 0.9, 4.5 },
                 { FUNCTION_QUANTILE_OVER_TIME, &P, 1, 5 },
-                { FUNCTION_MAD_OVER_TIME, &P, 0, 1 }, /* distances from 3.5: .5 2.5 .5 .5 2.5 1.5 -> median of .5 .5 .5 1.5 2.5 2.5 */
+                { FUNCTION_MAD_OVER_TIME, &P, 0,
+                  1 }, /* distances from 3.5: .5 2.5 .5 .5 2.5 1.5 -> median of .5 .5 .5 1.5 2.5 2.5 */
                 { FUNCTION_MIN_OVER_TIME, &NANS, 0, 2 },
                 { FUNCTION_MAX_OVER_TIME, &NANS, 0, 7 },
                 { FUNCTION_TS_OF_MAX_OVER_TIME, &NANS, 0, 40 },
@@ -202,7 +265,8 @@ static void trends(void **state) {
         static const Points LINE = { 4, { { 10, 5 }, { 20, 7 }, { 30, 9 }, { 40, 11 } } };
         /* around 20: x -10 0 10, y 1 4 9, slope (sum xy - ..) / sum x2 = 80 / 200 = 0.4; mean 14 / 3 */
         static const Points SQUARE = { 3, { { 10, 1 }, { 20, 4 }, { 30, 9 } } };
-        static const Points CONSTANT = { 3, { { 10, 0.1 }, { 20, 0.1 }, { 30, 0.1 } } }, INFS = { 2, { { 10, INFINITY }, { 20, INFINITY } } };
+        static const Points CONSTANT = { 3, { { 10, 0.1 }, { 20, 0.1 }, { 30, 0.1 } } },
+                            INFS = { 2, { { 10, INFINITY }, { 20, INFINITY } } };
         Bench *b = *state;
         assert_value(once(b, FUNCTION_DERIV, 60, 60, &LINE, 0), 0.2, 0);
         assert_value(once(b, FUNCTION_PREDICT_LINEAR, 60, 60, &LINE, 100), 3 + 0.2 * 160, 1);
@@ -227,7 +291,11 @@ static void smoothes(void **state) {
                       { 0.5, 1, "invalid trend factor. Expected: 0 < tf < 1, got: 1.000000" } };
         RangeSamples s = samples(b, &P);
         for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
-                Ask a = { .f = FUNCTION_DOUBLE_EXPONENTIAL_SMOOTHING, .start_s = 60, .step_s = 1, .range_s = 60, .n = 1,
+                Ask a = { .f = FUNCTION_DOUBLE_EXPONENTIAL_SMOOTHING,
+                          .start_s = 60,
+                          .step_s = 1,
+                          .range_s = 60,
+                          .n = 1,
                           .args = { CASES[i].sf, CASES[i].tf } };
                 Row row = { 0 };
                 buf_reset(&b->error);
@@ -278,7 +346,13 @@ static void anchored_and_smoothed(void **state) {
                 { FUNCTION_INCREASE, RANGE_SMOOTHED, &BEHIND, 0, 0 },
         };
         for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
-                Ask a = { .f = CASES[i].f, .start_s = 60, .step_s = 1, .range_s = 40, .n = 1, .mode = CASES[i].mode, .reach_s = CASES[i].reach_s };
+                Ask a = { .f = CASES[i].f,
+                          .start_s = 60,
+                          .step_s = 1,
+                          .range_s = 40,
+                          .n = 1,
+                          .mode = CASES[i].mode,
+                          .reach_s = CASES[i].reach_s };
                 RangeSamples s = samples(b, CASES[i].p);
                 Row row = { 0 };
                 assert_int_equal(ask(b, &a, &s, &row), 0);
@@ -344,7 +418,8 @@ static double naive_rate(const Naive *w, FunctionId f) {
                 if (w->v[i] < w->v[i - 1])
                         grown += w->v[i - 1];
         double start = (double)(w->t[0] - (w->end - w->range)) / 1000, end = (double)(w->end - w->t[w->n - 1]) / 1000;
-        double between = (double)(w->t[w->n - 1] - w->t[0]) / 1000, mean = between / (double)(w->n - 1), limit = mean * 1.1;
+        double between = (double)(w->t[w->n - 1] - w->t[0]) / 1000, mean = between / (double)(w->n - 1),
+               limit = mean * 1.1;
         if (start >= limit)
                 start = mean / 2;
         if (f != FUNCTION_DELTA && grown > 0 && w->v[0] >= 0) {
@@ -364,9 +439,10 @@ static double naive_extreme(const Naive *w, FunctionId f) {
         size_t found = 0;
         for (size_t i = 0; i < w->n; i++) {
                 double v = w->v[i], best = w->v[found];
-                bool better = f == FUNCTION_MAX_OVER_TIME   ? v > best
-                              : f == FUNCTION_MIN_OVER_TIME ? v < best
-                              : f == FUNCTION_TS_OF_MAX_OVER_TIME ? v >= best : v <= best;
+                bool better = f == FUNCTION_MAX_OVER_TIME         ? v > best
+                              : f == FUNCTION_MIN_OVER_TIME       ? v < best
+                              : f == FUNCTION_TS_OF_MAX_OVER_TIME ? v >= best
+                                                                  : v <= best;
                 if (better || isnan(best))
                         found = i;
         }
@@ -388,10 +464,14 @@ static double naive(const Naive *w, FunctionId f) {
         if (w->n == 0)
                 return ABSENT;
         switch (f) {
-        case FUNCTION_RATE: case FUNCTION_INCREASE: case FUNCTION_DELTA: return naive_rate(w, f);
+        case FUNCTION_RATE:
+        case FUNCTION_INCREASE:
+        case FUNCTION_DELTA: return naive_rate(w, f);
         case FUNCTION_SUM_OVER_TIME: return naive_sum(w->v, w->n);
-        case FUNCTION_MAX_OVER_TIME: case FUNCTION_MIN_OVER_TIME: case FUNCTION_TS_OF_MAX_OVER_TIME: case FUNCTION_TS_OF_MIN_OVER_TIME:
-                return naive_extreme(w, f);
+        case FUNCTION_MAX_OVER_TIME:
+        case FUNCTION_MIN_OVER_TIME:
+        case FUNCTION_TS_OF_MAX_OVER_TIME:
+        case FUNCTION_TS_OF_MIN_OVER_TIME: return naive_extreme(w, f);
         case FUNCTION_CHANGES:
                 for (size_t i = 1; i < w->n; i++)
                         n += w->v[i] != w->v[i - 1] && !(isnan(w->v[i]) && isnan(w->v[i - 1]));
@@ -421,22 +501,38 @@ static RangeSamples random_series(Bench *b, size_t n, bool odd) {
                 t += rand() % 10 == 0 ? 1 + rand() % 200000 : 9990 + rand() % 20;
                 v = rand() % 20 == 0 ? 0 : rand() % 4 == 0 ? v : v + rand() % 1000 / 7.;
                 times[i] = t;
-                values[i] = !odd ? v : rand() % 15 == 0 ? NAN : rand() % 40 == 0 ? (rand() % 2 ? INFINITY : -INFINITY) : v;
+                values[i] = !odd               ? v
+                            : rand() % 15 == 0 ? NAN
+                            : rand() % 40 == 0 ? (rand() % 2 ? INFINITY : -INFINITY)
+                                               : v;
         }
         return (RangeSamples){ .times = times, .values = values, .n = n };
 }
 
 static const FunctionId COMPARED[] = {
-        FUNCTION_RATE, FUNCTION_INCREASE, FUNCTION_DELTA, FUNCTION_SUM_OVER_TIME, FUNCTION_MAX_OVER_TIME, FUNCTION_MIN_OVER_TIME,
-        FUNCTION_TS_OF_MAX_OVER_TIME, FUNCTION_TS_OF_MIN_OVER_TIME, FUNCTION_CHANGES, FUNCTION_RESETS, FUNCTION_QUANTILE_OVER_TIME,
-        FUNCTION_MAD_OVER_TIME, FUNCTION_STDVAR_OVER_TIME, FUNCTION_COUNT_OVER_TIME,
+        FUNCTION_RATE,
+        FUNCTION_INCREASE,
+        FUNCTION_DELTA,
+        FUNCTION_SUM_OVER_TIME,
+        FUNCTION_MAX_OVER_TIME,
+        FUNCTION_MIN_OVER_TIME,
+        FUNCTION_TS_OF_MAX_OVER_TIME,
+        FUNCTION_TS_OF_MIN_OVER_TIME,
+        FUNCTION_CHANGES,
+        FUNCTION_RESETS,
+        FUNCTION_QUANTILE_OVER_TIME,
+        FUNCTION_MAD_OVER_TIME,
+        FUNCTION_STDVAR_OVER_TIME,
+        FUNCTION_COUNT_OVER_TIME,
 };
 
 static void compare(Bench *b, const Ask *a, const RangeSamples *s) {
         Row row = { 0 };
         assert_int_equal(ask(b, a, s, &row), 0);
         for (size_t k = 0; k < a->n; k++) {
-                Naive w = { .end = (a->start_s + (int64_t)k * a->step_s) * 1000, .range = a->range_s * 1000, .arg = a->args[0] };
+                Naive w = { .end = (a->start_s + (int64_t)k * a->step_s) * 1000,
+                            .range = a->range_s * 1000,
+                            .arg = a->args[0] };
                 size_t from = 0, to;
                 while (from < s->n && s->times[from] <= w.end - w.range)
                         from++;
@@ -447,7 +543,8 @@ static void compare(Bench *b, const Ask *a, const RangeSamples *s) {
                 w.n = to - from;
                 double wanted = naive(&w, a->f);
                 if (!same_double(row.v[k], wanted))
-                        fail_msg("function %d, step %zu of %zu samples: %.17g is not %.17g", a->f, k, w.n, row.v[k], wanted);
+                        fail_msg("function %d, step %zu of %zu samples: %.17g is not %.17g", a->f, k, w.n, row.v[k],
+                                 wanted);
         }
 }
 
@@ -457,14 +554,19 @@ static void is_as_each_window_alone(void **state) {
         static const struct {
                 int64_t start, step, range;
                 size_t n;
-        } SHAPES[] = { { 0, 60, 300, 120 }, { -500, 7, 60, 700 }, { 100, 300, 60, 30 }, { 900, 15, 2000, 300 }, { 1, 1, 5, 900 }, { 5000, 60, 60, 60 } };
+        } SHAPES[] = { { 0, 60, 300, 120 },    { -500, 7, 60, 700 }, { 100, 300, 60, 30 },
+                       { 900, 15, 2000, 300 }, { 1, 1, 5, 900 },     { 5000, 60, 60, 60 } };
         srand(20);
         for (size_t f = 0; f < ARRAY_LEN(COMPARED); f++)
                 for (size_t i = 0; i < ARRAY_LEN(SHAPES); i++)
                         for (int odd = 0; odd < 2; odd++) {
                                 RangeSamples s = random_series(b, 300, odd);
-                                Ask a = { .f = COMPARED[f], .start_s = SHAPES[i].start, .step_s = SHAPES[i].step, .range_s = SHAPES[i].range,
-                                          .n = SHAPES[i].n, .args = { rand() % 100 / 100. } };
+                                Ask a = { .f = COMPARED[f],
+                                          .start_s = SHAPES[i].start,
+                                          .step_s = SHAPES[i].step,
+                                          .range_s = SHAPES[i].range,
+                                          .n = SHAPES[i].n,
+                                          .args = { rand() % 100 / 100. } };
                                 compare(b, &a, &s);
                         }
 }
@@ -475,12 +577,18 @@ static void memory_ends(void **state) {
         RangeSamples s = random_series(b, 5000, false);
         double v[100], q[100] = { 0 };
         Steps steps = { 0, 500000, 100 };
-        static const FunctionId FUNCTIONS[] = { FUNCTION_RATE, FUNCTION_CHANGES, FUNCTION_MAX_OVER_TIME, FUNCTION_QUANTILE_OVER_TIME, FUNCTION_MAD_OVER_TIME };
+        static const FunctionId FUNCTIONS[] = { FUNCTION_RATE, FUNCTION_CHANGES, FUNCTION_MAX_OVER_TIME,
+                                                FUNCTION_QUANTILE_OVER_TIME, FUNCTION_MAD_OVER_TIME };
         for (size_t i = 0; i < ARRAY_LEN(FUNCTIONS); i++) {
                 ArenaBudget budget = ARENA_BUDGET(64);
                 CLEANUP(arena_deinit) Arena arena = ARENA(&budget);
-                RangeCall call = { .function = FUNCTIONS[i], .steps = &steps, .end_step_ms = 500000, .range_ms = 20000000, .args = { q, q },
-                                   .arena = &arena, .notes = &b->notes };
+                RangeCall call = { .function = FUNCTIONS[i],
+                                   .steps = &steps,
+                                   .end_step_ms = 500000,
+                                   .range_ms = 20000000,
+                                   .args = { q, q },
+                                   .arena = &arena,
+                                   .notes = &b->notes };
                 Row row = { .v = v };
                 assert_int_equal(range_evaluate(&call, &s, &row), -E2BIG);
         }
@@ -493,7 +601,12 @@ static void sorts(void **state) {
         for (size_t n = 0; n < 2000; n = n < 40 ? n + 1 : n * 3 / 2)
                 for (int kind = 0; kind < 5; kind++) {
                         for (size_t i = 0; i < n; i++)
-                                v[i] = kind == 0 ? rand() : kind == 1 ? (double)i : kind == 2 ? -(double)i : kind == 3 ? rand() % 3 : rand() % 7 ? rand() % 50 : NAN;
+                                v[i] = kind == 0    ? rand()
+                                       : kind == 1  ? (double)i
+                                       : kind == 2  ? -(double)i
+                                       : kind == 3  ? rand() % 3
+                                       : rand() % 7 ? rand() % 50
+                                                    : NAN;
                         memcpy(copy, v, n * sizeof *v);
                         qsort(copy, n, sizeof *v, order);
                         assert_double(quantile_of(0, v, n), n ? copy[0] : NAN);
@@ -505,8 +618,10 @@ static void sorts(void **state) {
 int main(void) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, bench_setup, bench_teardown)
         const struct CMUnitTest tests[] = {
-                TEST(extrapolates), TEST(single_values), TEST(says_bad_quantiles), TEST(instant_rates), TEST(trends), TEST(smoothes),
-                TEST(anchored_and_smoothed), TEST(fixed_windows), TEST(is_as_each_window_alone), TEST(memory_ends), TEST(sorts),
+                TEST(extrapolates), TEST(says_what_is_no_counter),          TEST(single_values), TEST(says_bad_quantiles),
+                TEST(instant_rates),         TEST(trends),        TEST(smoothes),
+                TEST(anchored_and_smoothed), TEST(fixed_windows), TEST(is_as_each_window_alone),
+                TEST(memory_ends),           TEST(sorts),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,7 +9,8 @@ typedef struct Mix {
 
 static Row run(Bench *b, FunctionId f, const Mix *m, int64_t end_s, size_t n, RangeMode mode, int *ret_r) {
         FHist **hists = ARENA_ARRAY(&b->arena, FHist *, m->n_hists);
-        int64_t *times = ARENA_ARRAY(&b->arena, int64_t, m->n_floats), *hist_times = ARENA_ARRAY(&b->arena, int64_t, m->n_hists);
+        int64_t *times = ARENA_ARRAY(&b->arena, int64_t, m->n_floats),
+                *hist_times = ARENA_ARRAY(&b->arena, int64_t, m->n_hists);
         double *args = ARENA_ARRAY(&b->arena, double, n);
         Row row = { .v = ARENA_ARRAY(&b->arena, double, n) };
         assert_true(hists && times && hist_times && args && row.v);
@@ -23,8 +24,17 @@ static Row run(Bench *b, FunctionId f, const Mix *m, int64_t end_s, size_t n, Ra
                 args[i] = 0.5;
         RangeSamples s = { times, m->floats, m->n_floats, hist_times, hists, m->n_hists };
         Steps steps = { end_s * 1000, 10000, n };
-        RangeCall call = { .function = f, .steps = &steps, .first_end_ms = steps.start_ms, .end_step_ms = steps.step_ms, .range_ms = 60000,
-                           .args = { args, args }, .metric = S("h"), .arena = &b->arena, .notes = &b->notes, .mode = mode, .error = &b->error };
+        RangeCall call = { .function = f,
+                           .steps = &steps,
+                           .first_end_ms = steps.start_ms,
+                           .end_step_ms = steps.step_ms,
+                           .range_ms = 60000,
+                           .args = { args, args },
+                           .metric = S("h"),
+                           .arena = &b->arena,
+                           .notes = &b->notes,
+                           .mode = mode,
+                           .error = &b->error };
         *ret_r = range_evaluate(&call, &s, &row);
         return row;
 }
@@ -47,11 +57,18 @@ static void assert_nothing(const Row *row) {
         assert_null(row_hist(row, 0));
 }
 
-#define H(c, s, ...) { .count = (c), .sum = (s), .positive = { 1, 2, { __VA_ARGS__ } } }
-#define G(c, s, ...) { .count = (c), .sum = (s), .positive = { 1, 2, { __VA_ARGS__ } }, .reset = FHIST_RESET_GAUGE }
+#define H(c, s, ...)                                                                                                   \
+        {                                                                                                              \
+                .count = (c), .sum = (s), .positive = { 1, 2, { __VA_ARGS__ } }                                        \
+        }
+#define G(c, s, ...)                                                                                                   \
+        { .count = (c), .sum = (s), .positive = { 1, 2, { __VA_ARGS__ } }, .reset = FHIST_RESET_GAUGE }
 
-/* 20 s to 60 s, to the start 20 s: 4 more in 40 s. Extrapolated to 60 s it would be 6, but 2 at first are 2 / 4 * 40 = 20 s: 60 s of 40 */
-static const Mix COUNTER = { .n_hists = 3, .hist_s = { 20, 40, 60 }, .hists = { H(2, 3, 2, 0), H(4, 9, 3, 1), H(6, 14, 4, 2) } };
+/* 20 s to 60 s, to the start 20 s: 4 more in 40 s. Extrapolated to 60 s it would be 6, but 2 at first are 2 / 4 * 40 =
+ * 20 s: 60 s of 40 */
+static const Mix COUNTER = { .n_hists = 3,
+                             .hist_s = { 20, 40, 60 },
+                             .hists = { H(2, 3, 2, 0), H(4, 9, 3, 1), H(6, 14, 4, 2) } };
 
 static void rates(void **state) {
         Bench *b = *state;
@@ -79,7 +96,9 @@ static void rates(void **state) {
 /* resets: what was before one is added, bucket by bucket */
 static void rates_over_resets(void **state) {
         Bench *b = *state;
-        static const Mix RESET = { .n_hists = 4, .hist_s = { 15, 30, 45, 60 }, .hists = { H(2, 2, 2, 0), H(5, 5, 3, 2), H(1, 1, 1, 0), H(4, 4, 2, 2) } };
+        static const Mix RESET = { .n_hists = 4,
+                                   .hist_s = { 15, 30, 45, 60 },
+                                   .hists = { H(2, 2, 2, 0), H(5, 5, 3, 2), H(1, 1, 1, 0), H(4, 4, 2, 2) } };
         /* 4 - 2 + 5 = 7, 2 - 2 + 3 = 3, 2 - 0 + 2 = 4; the first was 2: 2 / 7 * 45 s = 12.86 < 15 */
         Row row = once(b, FUNCTION_INCREASE, &RESET);
         double factor = (45 + 45 * (2. / 7)) / 45;
@@ -87,8 +106,11 @@ static void rates_over_resets(void **state) {
         assert_near(row.h[0]->positive[0], 3 * factor);
         assert_near(row.h[0]->positive[1], 4 * factor);
         /* right at the start: the first does not count, whatever its buckets are */
-        static const Mix FIRST = { .n_hists = 3, .hist_s = { 20, 40, 60 },
-                                   .hists = { { .schema = -53, .count = 9, .positive = { 0, 1, { 9 } } }, H(1, 1, 1, 0), H(2, 2, 1, 1) } };
+        static const Mix FIRST = {
+                .n_hists = 3,
+                .hist_s = { 20, 40, 60 },
+                .hists = { { .schema = -53, .count = 9, .positive = { 0, 1, { 9 } } }, H(1, 1, 1, 0), H(2, 2, 1, 1) }
+        };
         row = once(b, FUNCTION_INCREASE, &FIRST);
         assert_row_hist(&row, 0, "{count:3, sum:3, (1,2]:1.5, (2,4]:1.5}"); /* 40 + 20 of 40 s */
         assert_no_notes(b);
@@ -97,23 +119,40 @@ static void rates_over_resets(void **state) {
 static void rates_of_other_layouts(void **state) {
         Bench *b = *state;
         /* the lowest schema in the window is that of the result */
-        static const Mix SCHEMAS = { .n_hists = 3, .hist_s = { 20, 40, 60 },
+        static const Mix SCHEMAS = { .n_hists = 3,
+                                     .hist_s = { 20, 40, 60 },
                                      .hists = { { .schema = 1, .count = 2, .positive = { 1, 2, { 1, 1 } } },
                                                 { .schema = 0, .count = 3, .positive = { 1, 1, { 3 } } },
                                                 { .schema = 0, .count = 6, .positive = { 1, 1, { 6 } } } } };
         Row row = once(b, FUNCTION_INCREASE, &SCHEMAS);
         assert_row_hist(&row, 0, "{count:6, sum:0, (1,2]:6}");
-        static const Mix MIXED = { .n_hists = 3, .hist_s = { 20, 40, 60 },
-                                   .hists = { H(1, 1, 1, 0), H(2, 1, 2, 0), { .schema = -53, .count = 9, .positive = { 0, 1, { 9 } }, .reset = FHIST_RESET_NO } } };
+        static const Mix MIXED = {
+                .n_hists = 3,
+                .hist_s = { 20, 40, 60 },
+                .hists = { H(1, 1, 1, 0),
+                           H(2, 1, 2, 0),
+                           { .schema = -53, .count = 9, .positive = { 0, 1, { 9 } }, .reset = FHIST_RESET_NO } }
+        };
         row = once(b, FUNCTION_RATE, &MIXED);
         assert_nothing(&row);
-        assert_note(b, "PromQL warning: vector contains a mix of histograms with exponential and custom buckets schemas for metric name \"h\"");
+        assert_note(b, "PromQL warning: vector contains a mix of histograms with exponential and custom buckets "
+                       "schemas for metric name \"h\"");
         row = once(b, FUNCTION_SUM_OVER_TIME, &MIXED);
         assert_nothing(&row);
-        assert_note(b, "PromQL warning: vector contains a mix of histograms with exponential and custom buckets schemas for metric name \"h\"");
-        static const Mix CUSTOM = { .n_hists = 2, .hist_s = { 20, 60 },
-                                    .hists = { { .schema = -53, .count = 3, .positive = { 0, 2, { 1, 2 } }, .n_custom = 1, .custom = { 5 } },
-                                               { .schema = -53, .count = 9, .positive = { 0, 3, { 2, 2, 5 } }, .n_custom = 2, .custom = { 5, 10 } } } };
+        assert_note(b, "PromQL warning: vector contains a mix of histograms with exponential and custom buckets "
+                       "schemas for metric name \"h\"");
+        static const Mix CUSTOM = { .n_hists = 2,
+                                    .hist_s = { 20, 60 },
+                                    .hists = { { .schema = -53,
+                                                 .count = 3,
+                                                 .positive = { 0, 2, { 1, 2 } },
+                                                 .n_custom = 1,
+                                                 .custom = { 5 } },
+                                               { .schema = -53,
+                                                 .count = 9,
+                                                 .positive = { 0, 3, { 2, 2, 5 } },
+                                                 .n_custom = 2,
+                                                 .custom = { 5, 10 } } } };
         row = once(b, FUNCTION_INCREASE, &CUSTOM);
         assert_row_hist(&row, 0, "{count:9, sum:0, [-Inf,5]:1.5, (5,+Inf]:7.5}");
         assert_note(b, "PromQL info: mismatched custom buckets were reconciled during subtraction");
@@ -131,11 +170,21 @@ static void instant_rates(void **state) {
         row = once(b, FUNCTION_IRATE, &RESET);
         assert_row_hist(&row, 0, "{count:0.1, sum:0.1, (1,2]:0.05, (2,4]:0.05}");
         /* a float in between is one of the last two */
-        static const Mix FLOAT = { .n_hists = 2, .hist_s = { 20, 60 }, .hists = { H(9, 9, 9, 0), H(4, 4, 2, 2) }, .n_floats = 1, .float_s = { 50 }, .floats = { 3 } };
+        static const Mix FLOAT = { .n_hists = 2,
+                                   .hist_s = { 20, 60 },
+                                   .hists = { H(9, 9, 9, 0), H(4, 4, 2, 2) },
+                                   .n_floats = 1,
+                                   .float_s = { 50 },
+                                   .floats = { 3 } };
         row = once(b, FUNCTION_IRATE, &FLOAT);
         assert_nothing(&row);
         assert_note(b, "PromQL warning: encountered a mix of histograms and floats for metric name \"h\"");
-        static const Mix OLD = { .n_hists = 1, .hist_s = { 20 }, .hists = { H(9, 9, 9, 0) }, .n_floats = 2, .float_s = { 50, 60 }, .floats = { 3, 8 } };
+        static const Mix OLD = { .n_hists = 1,
+                                 .hist_s = { 20 },
+                                 .hists = { H(9, 9, 9, 0) },
+                                 .n_floats = 2,
+                                 .float_s = { 50, 60 },
+                                 .floats = { 3, 8 } };
         row = once(b, FUNCTION_IRATE, &OLD);
         assert_double(row.v[0], 0.5);
         assert_no_notes(b);
@@ -149,35 +198,55 @@ static void sums(void **state) {
         assert_row_hist(&row, 0, "{count:4, sum:8.666666666666666, (1,2]:3, (2,4]:1}");
         assert_no_notes(b);
         /* too much for a sum, not for a mean */
-        static const Mix HUGE_ = { .n_hists = 2, .hist_s = { 20, 60 }, .hists = { H(1.5e308, 1, 1.5e308, 0), H(1.7e308, 1, 1.7e308, 0) } };
+        static const Mix HUGE_ = { .n_hists = 2,
+                                   .hist_s = { 20, 60 },
+                                   .hists = { H(1.5e308, 1, 1.5e308, 0), H(1.7e308, 1, 1.7e308, 0) } };
         row = once(b, FUNCTION_AVG_OVER_TIME, &HUGE_);
         assert_near(row.h[0]->count, 1.6e308);
         assert_near(row.h[0]->positive[0], 1.6e308);
-        static const Mix HINTS = { .n_hists = 2, .hist_s = { 20, 60 },
-                                   .hists = { { .count = 1, .reset = FHIST_RESET_YES }, { .count = 2, .reset = FHIST_RESET_NO } } };
+        static const Mix HINTS = { .n_hists = 2,
+                                   .hist_s = { 20, 60 },
+                                   .hists = { { .count = 1, .reset = FHIST_RESET_YES },
+                                              { .count = 2, .reset = FHIST_RESET_NO } } };
         row = once(b, FUNCTION_SUM_OVER_TIME, &HINTS);
         assert_row_hist(&row, 0, "{count:3, sum:0}");
         assert_note(b, "PromQL warning: conflicting counter resets during histogram aggregation");
 }
 
 /* kinds in one window: 10 h, 30 f, 40 h */
-static const Mix BOTH = { .n_hists = 2, .hist_s = { 10, 40 }, .hists = { H(2, 3, 2, 0), H(4, 9, 3, 1) }, .n_floats = 1, .float_s = { 30 }, .floats = { 7 } };
+static const Mix BOTH = { .n_hists = 2,
+                          .hist_s = { 10, 40 },
+                          .hists = { H(2, 3, 2, 0), H(4, 9, 3, 1) },
+                          .n_floats = 1,
+                          .float_s = { 30 },
+                          .floats = { 7 } };
 
 static void mixes(void **state) {
         Bench *b = *state;
         static const char MIXED[] = "PromQL warning: encountered a mix of histograms and floats for metric name \"h\"";
-        static const char IGNORED[] = "PromQL info: ignored histograms in a range containing both floats and histograms for metric name \"h\"";
+        static const char IGNORED[] = "PromQL info: ignored histograms in a range containing both floats and "
+                                      "histograms for metric name \"h\"";
         static const struct {
                 FunctionId f;
                 double v;
                 const char *note;
         } CASES[] = {
-                { FUNCTION_RATE, NAN, MIXED },      { FUNCTION_SUM_OVER_TIME, NAN, MIXED }, { FUNCTION_AVG_OVER_TIME, NAN, MIXED },
-                { FUNCTION_MAX_OVER_TIME, 7, IGNORED }, { FUNCTION_STDDEV_OVER_TIME, 0, IGNORED }, { FUNCTION_QUANTILE_OVER_TIME, 7, IGNORED },
-                { FUNCTION_DERIV, NAN, IGNORED },   { FUNCTION_MAD_OVER_TIME, 0, IGNORED }, { FUNCTION_TS_OF_MIN_OVER_TIME, 30, IGNORED },
+                { FUNCTION_RATE, NAN, MIXED },
+                { FUNCTION_SUM_OVER_TIME, NAN, MIXED },
+                { FUNCTION_AVG_OVER_TIME, NAN, MIXED },
+                { FUNCTION_MAX_OVER_TIME, 7, IGNORED },
+                { FUNCTION_STDDEV_OVER_TIME, 0, IGNORED },
+                { FUNCTION_QUANTILE_OVER_TIME, 7, IGNORED },
+                { FUNCTION_DERIV, NAN, IGNORED },
+                { FUNCTION_MAD_OVER_TIME, 0, IGNORED },
+                { FUNCTION_TS_OF_MIN_OVER_TIME, 30, IGNORED },
                 { FUNCTION_DOUBLE_EXPONENTIAL_SMOOTHING, NAN, IGNORED },
-                { FUNCTION_COUNT_OVER_TIME, 3, NULL }, { FUNCTION_PRESENT_OVER_TIME, 1, NULL }, { FUNCTION_CHANGES, 2, NULL },
-                { FUNCTION_RESETS, 2, NULL },       { FUNCTION_TS_OF_FIRST_OVER_TIME, 10, NULL }, { FUNCTION_TS_OF_LAST_OVER_TIME, 40, NULL },
+                { FUNCTION_COUNT_OVER_TIME, 3, NULL },
+                { FUNCTION_PRESENT_OVER_TIME, 1, NULL },
+                { FUNCTION_CHANGES, 2, NULL },
+                { FUNCTION_RESETS, 2, NULL },
+                { FUNCTION_TS_OF_FIRST_OVER_TIME, 10, NULL },
+                { FUNCTION_TS_OF_LAST_OVER_TIME, 40, NULL },
         };
         for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
                 Row row = once(b, CASES[i].f, &BOTH);
@@ -203,8 +272,10 @@ static void mixes(void **state) {
 
 static void events(void **state) {
         Bench *b = *state;
-        static const Mix MOVES = { .n_hists = 5, .hist_s = { 10, 20, 30, 40, 50 },
-                                   .hists = { H(2, 3, 2, 0), H(2, 3, 2, 0), H(4, 9, 3, 1), H(1, 1, 1, 0), H(1, 1, 1, 0) } };
+        static const Mix MOVES = { .n_hists = 5,
+                                   .hist_s = { 10, 20, 30, 40, 50 },
+                                   .hists = { H(2, 3, 2, 0), H(2, 3, 2, 0), H(4, 9, 3, 1), H(1, 1, 1, 0),
+                                              H(1, 1, 1, 0) } };
         Row row = once(b, FUNCTION_CHANGES, &MOVES);
         assert_double(row.v[0], 2);
         row = once(b, FUNCTION_RESETS, &MOVES);
@@ -232,7 +303,13 @@ static void steps(void **state) {
 int main(void) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, bench_setup, bench_teardown)
         const struct CMUnitTest tests[] = {
-                TEST(rates), TEST(rates_over_resets), TEST(rates_of_other_layouts), TEST(instant_rates), TEST(sums), TEST(mixes), TEST(events),
+                TEST(rates),
+                TEST(rates_over_resets),
+                TEST(rates_of_other_layouts),
+                TEST(instant_rates),
+                TEST(sums),
+                TEST(mixes),
+                TEST(events),
                 TEST(steps),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,7 +20,8 @@ static LabelSet labels_of(Bench *b, const char *const *pairs) {
         Label labels[LABELS_MAX];
         size_t n = 0;
         for (; pairs[2 * n]; n++)
-                labels[n] = (Label){ { pairs[2 * n], strlen(pairs[2 * n]) }, { pairs[2 * n + 1], strlen(pairs[2 * n + 1]) } };
+                labels[n] = (Label){ { pairs[2 * n], strlen(pairs[2 * n]) },
+                                     { pairs[2 * n + 1], strlen(pairs[2 * n + 1]) } };
         CLEANUP(buf_deinit) Buf run = BUF_NULL;
         assert_int_equal(labels_build(labels, n, &run), LABELS_OK);
         return (LabelSet){ (uint8_t *)arena_copy(&b->arena, run.len ? run.data : "", run.len), (uint32_t)run.len };
@@ -62,7 +63,12 @@ static int evaluate(Bench *b, Ask *a, FunctionId f, Value *ret) {
         Steps steps = { 1700000000000, 60000, a->n_steps ? a->n_steps : STEPS };
         a->call.kind = EXPR_CALL;
         a->call.call = (CallExpr){ f, a->args, a->n_args };
-        WholeCall c = { .call = &a->call, .steps = &steps, .delayed_names = a->delayed, .arena = &b->arena, .notes = &b->notes, .error = &b->error };
+        WholeCall c = { .call = &a->call,
+                        .steps = &steps,
+                        .delayed_names = a->delayed,
+                        .arena = &b->arena,
+                        .notes = &b->notes,
+                        .error = &b->error };
         buf_reset(&b->error);
         return whole_evaluate(&c, a->values, ret);
 }
@@ -91,8 +97,9 @@ static void absent(void **state) {
         Bench *b = *state;
         Ask a = { 0 };
         Value v;
-        Matcher m[] = { { MATCH_EQUAL, S("__name__"), S("up"), NULL }, { MATCH_EQUAL, S("job"), S("a"), NULL }, { MATCH_EQUAL, S("vm"), S("1"), NULL },
-                        { MATCH_EQUAL, S("vm"), S("2"), NULL },        { MATCH_REGEX, S("x"), S("b"), NULL },   { MATCH_EQUAL, S("y"), S(""), NULL } };
+        Matcher m[] = { { MATCH_EQUAL, S("__name__"), S("up"), NULL }, { MATCH_EQUAL, S("job"), S("a"), NULL },
+                        { MATCH_EQUAL, S("vm"), S("1"), NULL },        { MATCH_EQUAL, S("vm"), S("2"), NULL },
+                        { MATCH_REGEX, S("x"), S("b"), NULL },         { MATCH_EQUAL, S("y"), S(""), NULL } };
         add_arg(&a, ROWS(b, { { "job", "a" }, { 1, X, X } }, { { "job", "b" }, { X, NAN, X } }));
         a.arg[0].kind = EXPR_SELECTOR;
         a.arg[0].selector = (SelectorExpr){ .matchers = m, .n_matchers = ARRAY_LEN(m) };
@@ -122,7 +129,8 @@ static void sorts(void **state) {
         Bench *b = *state;
         Ask a = { .n_steps = 1 };
         Value v;
-        add_arg(&a, ROWS(b, { { "a", "1" }, { 3 } }, { { "a", "2" }, { NAN } }, { { "a", "3" }, { -1 } }, { { "a", "4" }, { INFINITY } }, { { "a", "5" }, { 3 } }));
+        add_arg(&a, ROWS(b, { { "a", "1" }, { 3 } }, { { "a", "2" }, { NAN } }, { { "a", "3" }, { -1 } },
+                         { { "a", "4" }, { INFINITY } }, { { "a", "5" }, { 3 } }));
         assert_int_equal(evaluate(b, &a, FUNCTION_SORT, &v), 0);
         assert_rows(&v, 1, "{a=\"3\"} -1\n{a=\"1\"} 3\n{a=\"5\"} 3\n{a=\"4\"} inf\n{a=\"2\"} nan\n");
         assert_int_equal(evaluate(b, &a, FUNCTION_SORT_DESC, &v), 0);
@@ -130,18 +138,21 @@ static void sorts(void **state) {
         assert_no_notes(b);
         a.n_steps = 2;
         assert_int_equal(evaluate(b, &a, FUNCTION_SORT, &v), 0);
-        assert_note(b, "PromQL warning: sort is ineffective for range queries since results are always ordered by labels");
+        assert_note(b,
+                    "PromQL warning: sort is ineffective for range queries since results are always ordered by labels");
 }
 
 static void sorts_by_label(void **state) {
         Bench *b = *state;
         Ask a = { .n_steps = 1 };
         Value v;
-        add_arg(&a, ROWS(b, { { "n", "b10", "z", "1" }, { 1 } }, { { "n", "b2", "z", "2" }, { 2 } }, { { "n", "b002", "z", "1" }, { 3 } }, { { "z", "1" }, { 4 } },
+        add_arg(&a, ROWS(b, { { "n", "b10", "z", "1" }, { 1 } }, { { "n", "b2", "z", "2" }, { 2 } },
+                         { { "n", "b002", "z", "1" }, { 3 } }, { { "z", "1" }, { 4 } },
                          { { "n", "a", "z", "9" }, { 5 } }, { { "n", "b10c", "z", "1" }, { 6 } }));
         add_arg(&a, text("n"));
         assert_int_equal(evaluate(b, &a, FUNCTION_SORT_BY_LABEL, &v), 0);
-        /* b2 and b002 are different texts that neither is before: they keep to the label's order in one direction or the other */
+        /* b2 and b002 are different texts that neither is before: they keep to the label's order in one direction or
+         * the other */
         assert_double(v.rows[0].v[0], 4);
         assert_double(v.rows[1].v[0], 5);
         assert_double(v.rows[4].v[0], 1);
@@ -163,10 +174,10 @@ static void replaces_labels(void **state) {
         } CASES[] = {
                 { "dst", "v-$1", "src", "(.*)-y", "x{dst=\"v-a\", src=\"a-y\"} 1\n" },
                 { "dst", "${one}$2", "src", "(?P<one>.)-(.)", "x{dst=\"ay\", src=\"a-y\"} 1\n" },
-                { "dst", "v", "src", "a", "x{src=\"a-y\"} 1\n" },          /* all of it must match */
+                { "dst", "v", "src", "a", "x{src=\"a-y\"} 1\n" },              /* all of it must match */
                 { "dst", "v", "none", ".*", "x{dst=\"v\", src=\"a-y\"} 1\n" }, /* an absent label is empty */
                 { "dst", "v", "none", ".+", "x{src=\"a-y\"} 1\n" },
-                { "src", "", "src", ".*", "x 1\n" },                       /* an empty value takes the label out */
+                { "src", "", "src", ".*", "x 1\n" }, /* an empty value takes the label out */
                 { "src", "$9", "src", ".*", "x 1\n" },
                 { "__name__", "y", "src", ".*", "y{src=\"a-y\"} 1\n" },
                 { "dst", "$$", "src", ".*", "x{dst=\"$\", src=\"a-y\"} 1\n" },
@@ -196,8 +207,12 @@ static void refuses_labels(void **state) {
                 const char *args[4], *why;
         } CASES[] = {
                 { FUNCTION_LABEL_REPLACE, { "d", "v", "s", "(" }, "invalid regular expression in label_replace(): (" },
-                { FUNCTION_LABEL_REPLACE, { "", "v", "s", "a" }, "invalid destination label name in label_replace(): " },
-                { FUNCTION_LABEL_REPLACE, { "\xff", "v", "s", "a" }, "invalid destination label name in label_replace(): \xff" },
+                { FUNCTION_LABEL_REPLACE,
+                  { "", "v", "s", "a" },
+                  "invalid destination label name in label_replace(): " },
+                { FUNCTION_LABEL_REPLACE,
+                  { "\xff", "v", "s", "a" },
+                  "invalid destination label name in label_replace(): \xff" },
                 { FUNCTION_LABEL_JOIN, { "", "-", "s", "t" }, "invalid destination label name in label_join(): " },
                 { FUNCTION_LABEL_JOIN, { "d", "-", "s", "" }, "invalid source label name in label_join(): " },
         };
@@ -245,16 +260,24 @@ static void joins_labels(void **state) {
         assert_rows(&v, 1, "x{b=\"2\"} 1\n{c=\"3\"} 2\n");
 }
 
-/* 10 up to 1, 10 more up to 2, none more up to +Inf; at the second step all in the last bucket, at the third one series is missing */
-#define BUCKETS                                                                                                                                        \
-        { { "__name__", "h_bucket", "vm", "a", "le", "2" }, { 20, 0, X } }, { { "__name__", "h_bucket", "vm", "a", "le", "+Inf" }, { 20, 10, 4 } },   \
-                { { "__name__", "h_bucket", "vm", "a", "le", "1" }, { 10, 0, 4 } }
+/* 10 up to 1, 10 more up to 2, none more up to +Inf; at the second step all in the last bucket, at the third one series
+ * is missing */
+#define BUCKETS                                                                                                        \
+        { { "__name__", "h_bucket", "vm", "a", "le", "2" }, { 20, 0, X } },                                            \
+                { { "__name__", "h_bucket", "vm", "a", "le", "+Inf" }, { 20, 10, 4 } }, {                              \
+                { "__name__", "h_bucket", "vm", "a", "le", "1" }, {                                                    \
+                        10, 0, 4                                                                                       \
+                }                                                                                                      \
+        }
 
 static void classic_quantiles(void **state) {
         static const struct {
                 double q;
                 const char *wanted;
-        } CASES[] = { { 0.25, "{vm=\"a\"} 0.5 2 0.25\n" }, { 0.5, "{vm=\"a\"} 1 2 0.5\n" }, { 0.75, "{vm=\"a\"} 1.5 2 0.75\n" }, { 1, "{vm=\"a\"} 2 2 1\n" },
+        } CASES[] = { { 0.25, "{vm=\"a\"} 0.5 2 0.25\n" },
+                      { 0.5, "{vm=\"a\"} 1 2 0.5\n" },
+                      { 0.75, "{vm=\"a\"} 1.5 2 0.75\n" },
+                      { 1, "{vm=\"a\"} 2 2 1\n" },
                       { 0, "{vm=\"a\"} 0 nan 0\n" } }; /* 0 of the 0 in the first bucket */
         Bench *b = *state;
         for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
@@ -289,19 +312,43 @@ static void odd_buckets(void **state) {
                 { { { { "le", "+Inf" }, { 10 } } }, 1, 0.5, "{} nan\n", NULL },
                 { { { { "le", "1" }, { 0 } }, { { "le", "+Inf" }, { 0 } } }, 2, 0.5, "{} nan\n", NULL },
                 /* equal bounds, however they are written, are one */
-                { { { { "le", "1" }, { 10 } }, { { "le", "1.0" }, { 10 } }, { { "le", "Inf" }, { 40 } } }, 3, 0.25, "{} 0.5\n", NULL },
+                { { { { "le", "1" }, { 10 } }, { { "le", "1.0" }, { 10 } }, { { "le", "Inf" }, { 40 } } },
+                  3,
+                  0.25,
+                  "{} 0.5\n",
+                  NULL },
                 /* below 0 there is no line from 0 */
                 { { { { "le", "-1" }, { 10 } }, { { "le", "+Inf" }, { 20 } } }, 2, 0.25, "{} -1\n", NULL },
-                { { { { "le", "-1" }, { 10 } }, { { "le", "1" }, { 20 } }, { { "le", "+Inf" }, { 20 } } }, 3, 0.75, "{} 0\n", NULL },
+                { { { { "le", "-1" }, { 10 } }, { { "le", "1" }, { 20 } }, { { "le", "+Inf" }, { 20 } } },
+                  3,
+                  0.75,
+                  "{} 0\n",
+                  NULL },
                 /* 12 to 8 is repaired to 12; a difference of rounding is not worth a note */
-                { { { { "le", "1" }, { 12 } }, { { "le", "2" }, { 8 } }, { { "le", "+Inf" }, { 24 } } }, 3, 0.25, "{} 0.5\n",
+                { { { { "le", "1" }, { 12 } }, { { "le", "2" }, { 8 } }, { { "le", "+Inf" }, { 24 } } },
+                  3,
+                  0.25,
+                  "{} 0.5\n",
                   "PromQL info: input to histogram_quantile needed to be fixed for monotonicity (see "
-                  "https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile), from buckets 2 to 2, with a max diff of 4, "
+                  "https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile), from buckets "
+                  "2 to 2, with a max diff of 4, "
                   "over 1 samples from 2023-11-14T22:13:20Z to 2023-11-14T22:13:20Z" },
-                { { { { "le", "1" }, { 12.000000000001 } }, { { "le", "2" }, { 12 } }, { { "le", "+Inf" }, { 24 } } }, 3, 0.25, "{} 0.5\n", NULL },
-                { { { { "le", "x" }, { 12 } }, { { "le", "2" }, { 12 } }, { { "le", "+Inf" }, { 12 } } }, 3, 0.5, "{} 1\n",
+                { { { { "le", "1" }, { 12.000000000001 } }, { { "le", "2" }, { 12 } }, { { "le", "+Inf" }, { 24 } } },
+                  3,
+                  0.25,
+                  "{} 0.5\n",
+                  NULL },
+                { { { { "le", "x" }, { 12 } }, { { "le", "2" }, { 12 } }, { { "le", "+Inf" }, { 12 } } },
+                  3,
+                  0.5,
+                  "{} 1\n",
                   "PromQL warning: bucket label \"le\" is missing or has a malformed value of \"x\"" },
-                { { { { "__name__", "m" }, { 12 } } }, 1, 0.5, "", "PromQL warning: bucket label \"le\" is missing or has a malformed value of \"\" for metric name \"m\"" },
+                { { { { "__name__", "m" }, { 12 } } },
+                  1,
+                  0.5,
+                  "",
+                  "PromQL warning: bucket label \"le\" is missing or has a malformed value of \"\" for metric name "
+                  "\"m\"" },
         };
         for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
                 Ask a = { .n_steps = 1 };
@@ -319,7 +366,8 @@ static void odd_buckets(void **state) {
 
 /* A native histogram at each step, of the same name as the classic one. */
 static Value both(Bench *b, const char *name) {
-        Value v = ROWS(b, { { "__name__", "h" }, { X, X, X } }, { { "__name__", "h", "le", "2" }, { 4, X, 4 } }, { { "__name__", "h", "le", "+Inf" }, { 8, X, 8 } });
+        Value v = ROWS(b, { { "__name__", "h" }, { X, X, X } }, { { "__name__", "h", "le", "2" }, { 4, X, 4 } },
+                       { { "__name__", "h", "le", "+Inf" }, { 8, X, 8 } });
         v.rows[0].labels = labels_of(b, (const char *const[]){ "__name__", name, NULL });
         v.rows[0].h = ARENA_ARRAY(&b->arena, FHist *, STEPS);
         assert_non_null(v.rows[0].h);
@@ -344,7 +392,8 @@ static void native_quantiles(void **state) {
         a.values[1].rows[0].h[1]->sum = NAN;
         a.values[1].rows[0].h[1]->count = 10;
         assert_int_equal(evaluate(b, &a, FUNCTION_HISTOGRAM_QUANTILE, &v), 0);
-        assert_true(has_note(b, "PromQL info: input to histogram_quantile has NaN observations, result is skewed higher"));
+        assert_true(
+                has_note(b, "PromQL info: input to histogram_quantile has NaN observations, result is skewed higher"));
 }
 
 static void several_quantiles(void **state) {
@@ -357,11 +406,13 @@ static void several_quantiles(void **state) {
         add_arg(&a, scalar(b, 1));
         a.values[3].scalar[2] = 0.5;
         assert_int_equal(evaluate(b, &a, FUNCTION_HISTOGRAM_QUANTILES, &v), 0);
-        assert_rows(&v, STEPS, "{q=\"0.25\", vm=\"a\"} 0.5 2 0.25\n{q=\"1.0\", vm=\"a\"} 2 2 -\n{q=\"0.5\", vm=\"a\"} - - 0.5\n");
+        assert_rows(&v, STEPS,
+                    "{q=\"0.25\", vm=\"a\"} 0.5 2 0.25\n{q=\"1.0\", vm=\"a\"} 2 2 -\n{q=\"0.5\", vm=\"a\"} - - 0.5\n");
 }
 
 static void fractions(void **state) {
-        static const double CASES[][3] = { { 0, 1, 0.5 }, { 0.5, 1.5, 0.5 }, { -INFINITY, INFINITY, 1 }, { 1, 1, 0 }, { 2, INFINITY, 0 }, { NAN, 1, NAN } };
+        static const double CASES[][3] = { { 0, 1, 0.5 }, { 0.5, 1.5, 0.5 },  { -INFINITY, INFINITY, 1 },
+                                           { 1, 1, 0 },   { 2, INFINITY, 0 }, { NAN, 1, NAN } };
         Bench *b = *state;
         for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
                 Ask a = { .n_steps = 1 };
@@ -385,14 +436,18 @@ static void fractions(void **state) {
         a.values[2].rows[0].h[0]->count = 16;
         assert_int_equal(evaluate(b, &a, FUNCTION_HISTOGRAM_FRACTION, &v), 0);
         assert_near(v.rows[0].v[0], 0.25);
-        assert_note(b, "PromQL info: input to histogram_fraction has NaN observations, which are excluded from all fractions");
+        assert_note(
+                b,
+                "PromQL info: input to histogram_fraction has NaN observations, which are excluded from all fractions");
 }
 
 int main(void) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, bench_setup, bench_teardown)
         const struct CMUnitTest tests[] = {
-                TEST(absent), TEST(scalars_and_vectors), TEST(sorts), TEST(sorts_by_label), TEST(replaces_labels), TEST(refuses_labels), TEST(joins_labels),
-                TEST(classic_quantiles), TEST(odd_buckets), TEST(native_quantiles), TEST(several_quantiles), TEST(fractions),
+                TEST(absent),           TEST(scalars_and_vectors), TEST(sorts),
+                TEST(sorts_by_label),   TEST(replaces_labels),     TEST(refuses_labels),
+                TEST(joins_labels),     TEST(classic_quantiles),   TEST(odd_buckets),
+                TEST(native_quantiles), TEST(several_quantiles),   TEST(fractions),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

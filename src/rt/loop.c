@@ -113,12 +113,14 @@ LoopTimer *loop_timer_stop(LoopTimer *t) {
 }
 
 static int to_uv_events(int events) {
-        return (events & LOOP_READ ? UV_READABLE : 0) | (events & LOOP_WRITE ? UV_WRITABLE : 0);
+        return (events & LOOP_READ ? UV_READABLE : 0) | (events & LOOP_WRITE ? UV_WRITABLE : 0) |
+               (events & LOOP_HANGUP ? UV_DISCONNECT : 0);
 }
 
 static void on_fd(uv_poll_t *h, int status, int uv_events) {
         LoopFd *w = (LoopFd *)h;
-        int events = (uv_events & UV_READABLE ? LOOP_READ : 0) | (uv_events & UV_WRITABLE ? LOOP_WRITE : 0);
+        int events = (uv_events & UV_READABLE ? LOOP_READ : 0) | (uv_events & UV_WRITABLE ? LOOP_WRITE : 0) |
+                     (uv_events & UV_DISCONNECT ? LOOP_HANGUP : 0);
         if (status < 0) {
                 /* libuv stops polling at POLLERR, which is no end for a netlink socket that lost messages:
                  * the owner learns the error from its own read or write, and the watch stays. */

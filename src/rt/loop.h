@@ -27,7 +27,7 @@ int loop_timer(Loop *l, Duration first, Duration every, LoopTimerFn fn, void *co
 void loop_timer_again(LoopTimer *t, Duration first, Duration every);
 LoopTimer *loop_timer_stop(LoopTimer *t);
 
-enum { LOOP_READ = 1, LOOP_WRITE = 2 };
+enum { LOOP_READ = 1, LOOP_WRITE = 2, LOOP_HANGUP = 4 /* a socket's other end sends nothing any more */ };
 typedef void (*LoopFdFn)(void *context, int events);
 /* Level-triggered. The descriptor stays the caller's and must outlive the watch. */
 int loop_fd(Loop *l, int fd, int events, LoopFdFn fn, void *context, LoopFd **ret_watch) MUST_USE;

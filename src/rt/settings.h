@@ -38,10 +38,24 @@ typedef struct StoreSettings {
         Duration ack_interval, out_of_order, flush_interval;
         Duration keep[3];
         size_t max_bytes[3], free_floor, memory;
-        size_t max_series, max_series_source, max_series_vm, new_series_source, new_series_vm;
+        size_t max_series, max_series_source, max_series_vm, new_series_source, new_series_vm, max_exemplars;
         ResolutionSettings *resolutions;
         size_t n_resolutions;
 } StoreSettings;
+
+/* Queries; see api/queries.h. */
+typedef struct QuerySettings {
+        Duration timeout, lookback;
+        size_t max_samples, max_series, max_memory, max_points, max_answer;
+        size_t concurrency, concurrency_source, queue, queue_source;
+        char *features; /* names of PromQL's experiments, with commas between them */
+} QuerySettings;
+
+/* What is asked over HTTP. */
+typedef struct WebSettings {
+        char *route_prefix, *external_url, *cors_origin;
+        bool admin_api, lifecycle;
+} WebSettings;
 
 typedef struct Settings {
         char *log_level, *log_format;
@@ -72,6 +86,8 @@ typedef struct Settings {
         size_t metadata_limit; /* bytes of one metadata text that are looked at */
 
         StoreSettings store;
+        QuerySettings query;
+        WebSettings web;
 } Settings;
 
 /* What is wrong with a file, for a person: "FILE:LINE:COLUMN: message". */

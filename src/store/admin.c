@@ -50,6 +50,9 @@ int store_delete(Store *s, const Matcher *matchers, size_t n, int64_t begin_ms, 
         if (!next)
                 return -ENOMEM;
         r = tombstone_add(next, s->next_id, matchers, n, begin_ms, end_ms);
+        lock(&s->lock);
+        exemplars_delete(&s->exemplars, matchers, n, begin_ms, end_ms);
+        unlock(&s->lock);
         roll_up_again(next, begin_ms, end_ms);
         return r < 0 ? r : keeper_commit(s, TAKE_PTR(next), false);
 }

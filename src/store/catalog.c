@@ -76,12 +76,12 @@ void matcher_to_text(const Matcher *m, Buf *out) {
 }
 
 bool matchers_hold(const Matcher *matchers, size_t n, const uint8_t *run, size_t len) {
+        Label labels[LABELS_MAX];
+        size_t count = n ? labels_split(run, len, labels) : 0;
         for (size_t i = 0; i < n; i++) {
-                Span value = { "", 0 };
-                Label labels[LABELS_MAX];
-                size_t count = labels_split(run, len, labels);
+                Span name = matchers[i].name, value = { "", 0 };
                 for (size_t k = 0; k < count; k++)
-                        if (labels[k].name.len == matchers[i].name.len && memcmp(labels[k].name.text, matchers[i].name.text, matchers[i].name.len) == 0)
+                        if (labels[k].name.len == name.len && memcmp(labels[k].name.text, name.text, name.len) == 0)
                                 value = labels[k].value;
                 if (!matcher_matches(&matchers[i], value))
                         return false;

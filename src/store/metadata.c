@@ -139,7 +139,7 @@ int metadata_read(Metadata *m, const uint8_t *bytes, size_t n) {
         while (at < end) {
                 uint64_t type;
                 Span name, help, unit;
-                if (!varint_get(&at, end, &type) || type > METRIC_UNTYPED || !get_text(&at, end, &name) ||
+                if (!varint_get(&at, end, &type) || type >= METRIC_TYPE_COUNT || !get_text(&at, end, &name) ||
                     !get_text(&at, end, &help) || !get_text(&at, end, &unit))
                         return -EBADMSG;
                 int r = metadata_put(m, name, (MetricType)type, help, unit);

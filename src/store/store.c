@@ -34,6 +34,7 @@ void store_options_default(StoreOptions *o) {
                 .max_series_vm = 2000,
                 .new_series_source = 300000,
                 .new_series_vm = 4000,
+                .max_exemplars = 10000,
                 .vm_label = "uuid",
         };
 }
@@ -201,6 +202,7 @@ int store_open(Vfs *vfs, const StoreOptions *o, StoreEvent event, void *context,
         lock_init(&s->lock, "store");
         lock_init(&s->log_lock, "store log");
         writer_init(s);
+        exemplars_init(&s->exemplars, o->max_exemplars);
         int r = copy_options(s, o);
         if (r == 0)
                 r = head_init(&s->head, o->max_series);
@@ -240,6 +242,7 @@ Store *store_close(Store *s) {
         s->catalog = catalog_unref(s->catalog);
         s->manifest = manifest_free(s->manifest);
         metadata_deinit(&s->metadata);
+        exemplars_deinit(&s->exemplars);
         quotas_deinit(&s->quotas);
         writer_deinit(s);
         for (size_t i = 0; i < s->options.n_resolutions; i++)
@@ -333,7 +336,8 @@ void store_stats(Store *s, StoreStats *ret_stats) {
         x.head_series = index_count(h->index);
         x.head_samples = h->current->samples + (h->frozen ? h->frozen->samples : 0);
         x.head_bytes = head_memory(h);
-        x.memory_bytes += x.head_bytes + (size_t)s->metadata.cap * sizeof(MetadataEntry);
+        x.memory_bytes += x.head_bytes + (size_t)s->metadata.cap * sizeof(MetadataEntry) + exemplars_memory(&s->exemplars);
+        x.exemplars = s->exemplars.n;
         x.head_min_ms = h->frozen && h->frozen->min_ms < h->current->min_ms ? h->frozen->min_ms : h->current->min_ms;
         x.head_max_ms = h->frozen && h->frozen->max_ms > h->current->max_ms ? h->frozen->max_ms : h->current->max_ms;
         *ret_stats = x;
@@ -354,19 +358,39 @@ bool store_metadata(Store *s, Span metric, MetricType *ret_type, Buf *ret_help, 
         return true;
 }
 
+void store_metadata_each(Store *s, StoreMetadataVisit visit, void *context) {
+        LOCK_SCOPE(&s->lock);
+        for (uint32_t i = 0; i < s->metadata.n; i++) {
+                const MetadataEntry *e = &s->metadata.entries[i];
+                const char *help = e->text + e->name_len + 1, *unit = help + e->help_len + 1;
+                if (!visit(context, (Span){ e->text, e->name_len }, e->type, (Span){ help, e->help_len }, (Span){ unit, e->unit_len }))
+                        return;
+        }
+}
+
 static bool ends_with(Span s, const char *end) {
         size_t n = strlen(end);
         return s.len >= n && memcmp(s.text + s.len - n, end, n) == 0;
 }
 
-bool store_is_counter(Store *s, const uint8_t *run, size_t len) {
+/* Buckets of a gauge histogram go down as well; what they belong to is named without their suffix. */
+static bool is_gauge_bucket(Store *s, Span name) {
         MetricType type;
+        Span family = { name.text, name.len - strlen("_bucket") };
+        return store_metadata(s, family, &type, NULL, NULL) && type == METRIC_GAUGE_HISTOGRAM;
+}
+
+bool store_is_counter(Store *s, const uint8_t *run, size_t len) {
+        MetricType type = METRIC_UNTYPED;
         Span name;
         if (!labels_get(run, len, METRIC_NAME_LABEL, &name))
                 return false;
-        if (store_metadata(s, name, &type, NULL, NULL) && type != METRIC_UNTYPED)
+        (void)store_metadata(s, name, &type, NULL, NULL);
+        if (type == METRIC_COUNTER || type == METRIC_GAUGE || type == METRIC_INFO || type == METRIC_STATESET)
                 return type == METRIC_COUNTER;
-        return ends_with(name, "_total") || ends_with(name, "_count") || ends_with(name, "_sum") || ends_with(name, "_bucket");
+        if (ends_with(name, "_bucket"))
+                return !is_gauge_bucket(s, name);
+        return ends_with(name, "_total") || ends_with(name, "_count") || ends_with(name, "_sum");
 }
 
 /* ---- The greatest ---- */

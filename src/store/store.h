@@ -42,6 +42,7 @@ typedef struct StoreOptions {
         uint32_t max_series;         /* active in the head */
         uint32_t max_series_source, max_series_vm;      /* active, of one source and of one VM */
         uint32_t new_series_source, new_series_vm;      /* new in one hour */
+        uint32_t max_exemplars;      /* kept in memory, the latest; 0: none */
         const char *vm_label;        /* label whose value is a VM: "uuid" */
         const StoreResolution *resolutions; /* borrowed */
         size_t n_resolutions;
@@ -136,6 +137,35 @@ int store_label_values(StoreView *v, Span label, const Matcher *matchers, size_t
 
 /* What is known of a metric; false when nothing is. Help and unit are appended (NULL: not wanted). */
 bool store_metadata(Store *s, Span metric, MetricType *ret_type, Buf *ret_help, Buf *ret_unit);
+/* Calls `visit` for every metric of which something is known, in no order; texts are valid during the call, which must be short and
+ * must not call the store: its lock is held. False ends it. */
+typedef bool (*StoreMetadataVisit)(void *context, Span metric, MetricType type, Span help, Span unit);
+void store_metadata_each(Store *s, StoreMetadataVisit visit, void *context);
+
+/* The latest exemplars that senders sent, bounded by StoreOptions.max_exemplars. Nothing of them outlives a restart. */
+typedef struct StoreExemplar {
+        Span run;    /* of the series, canonical */
+        Span labels; /* the exemplar's own, as a run; may be empty */
+        int64_t time_ms;
+        double value;
+} StoreExemplar;
+
+/* By series in the order of labels_compare(), then ascending in time. Zero-initialise, deinit. */
+typedef struct StoreExemplars {
+        StoreExemplar *list;
+        size_t n;
+        Buf bytes; /* what the spans are in */
+} StoreExemplars;
+void store_exemplars_deinit(StoreExemplars *x);
+
+/* Matchers that all hold. */
+typedef struct StoreSelector {
+        const Matcher *matchers;
+        size_t n;
+} StoreSelector;
+/* Fills an empty x with the exemplars in begin <= t <= end (both included, as Prometheus has it here) of the series for which any of
+ * the selectors holds. 0 or -ENOMEM. */
+int store_exemplars(Store *s, const StoreSelector *any, size_t n_any, int64_t begin_ms, int64_t end_ms, StoreExemplars *x) MUST_USE;
 
 /* ---- Administration ---- */
 
@@ -165,6 +195,7 @@ typedef struct StoreStats {
         int64_t head_min_ms, head_max_ms;
         uint64_t samples, duplicates, series_created, series_dropped;
         uint64_t refused[SAMPLE_FAULT_COUNT];
+        uint32_t exemplars;          /* in memory */
         uint64_t flushes, merges, rollups, deletions, failures;
         uint64_t merge_ns, flush_ns;
         uint64_t damaged; /* pieces of files found damaged */

@@ -8,6 +8,7 @@
 
 #include "rt/lock.h"
 #include "store/catalog.h"
+#include "store/exemplars.h"
 #include "store/head/head.h"
 #include "store/metadata.h"
 #include "store/quota.h"
@@ -31,6 +32,7 @@ typedef struct Writer {
         uint8_t source;
         int64_t now_ms, oldest_ms, newest_ms; /* what is taken */
         Buf series, floats, histograms, metadata; /* payloads */
+        Buf run; /* of an exemplar's series */
         uint32_t floats_ref; /* the last of the payload, to which the next is relative */
         int64_t floats_ms;
         uint32_t next_ref; /* the series that probably comes next */
@@ -49,6 +51,7 @@ struct Store {
         Head head;
         Catalog *catalog;
         Metadata metadata;
+        Exemplars exemplars;
         Quotas quotas;
         Writer writer;
         Wal *wal;

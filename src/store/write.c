@@ -313,6 +313,19 @@ static SampleFault histogram(SeriesSink *sink, SeriesRef ref, int64_t time, cons
         return SAMPLE_OK;
 }
 
+static bool exemplar(SeriesSink *sink, SeriesRef ref, const uint8_t *labels, size_t len, double value, int64_t time_ms) {
+        Store *s = store_of(sink);
+        if (s->options.max_exemplars == 0 || check_time(s, time_ms) != SAMPLE_OK)
+                return false;
+        Buf *run = &s->writer.run;
+        buf_reset(run);
+        index_run(s->head.index, ref, run);
+        if (buf_error(run))
+                return false;
+        ExemplarAnswer a = exemplars_add(&s->exemplars, (const uint8_t *)run->data, run->len, labels, len, value, time_ms);
+        return a == EXEMPLAR_TAKEN || a == EXEMPLAR_SAME;
+}
+
 static void metadata(SeriesSink *sink, Span metric, MetricType type, Span help, Span unit) {
         Store *s = store_of(sink);
         if (metadata_put(&s->metadata, metric, type, help, unit) > 0)
@@ -320,7 +333,7 @@ static void metadata(SeriesSink *sink, Span metric, MetricType type, Span help, 
 }
 
 void writer_init(Store *s) {
-        s->sink = (SeriesSink){ begin, series, floats, histogram, metadata, end, durable };
+        s->sink = (SeriesSink){ begin, series, floats, histogram, exemplar, metadata, end, durable };
         s->writer.store = s;
 }
 
@@ -329,4 +342,5 @@ void writer_deinit(Store *s) {
         buf_deinit(&s->writer.floats);
         buf_deinit(&s->writer.histograms);
         buf_deinit(&s->writer.metadata);
+        buf_deinit(&s->writer.run);
 }

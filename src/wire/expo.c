@@ -52,10 +52,7 @@ static void put_line(Expo *e, const char *keyword, Span family) {
 
 static void put_head(Expo *e) {
         Span family = { e->name, e->name_len };
-        static const char *const TYPES[] = {
-                [METRIC_COUNTER] = "counter", [METRIC_GAUGE] = "gauge", [METRIC_UNTYPED] = "untyped"
-        };
-        const char *type = e->openmetrics && e->type == METRIC_UNTYPED ? "unknown" : TYPES[e->type];
+        const char *type = !e->openmetrics && e->type == METRIC_UNTYPED ? "untyped" : metric_type_name(e->type);
         if (e->openmetrics && e->type == METRIC_COUNTER) {
                 if (ends_with(family, "_total"))
                         family.len -= strlen("_total");

@@ -208,8 +208,6 @@ static bool ends_with(Span s, const char *suffix) {
 static bool take_exemplar(ExpositionParser *p, ExpositionItem *sample, Span metric) {
         const char *begin = p->at;
         size_t n = sample->n_labels, length = 0;
-        int64_t time;
-        double value;
         if (!ends_with(metric, "_total") && !ends_with(metric, "_bucket"))
                 return fail(p, "only a counter's _total and a _bucket may have an exemplar");
         if (!take(p, '#') || !take_blank(p) || !is_next(p, '{'))
@@ -219,16 +217,19 @@ static bool take_exemplar(ExpositionParser *p, ExpositionItem *sample, Span metr
         bool good = take_labels(p, sample, false);
         for (size_t i = 0; good && i < sample->n_labels; i++)
                 length += characters(sample->labels[i].name) + characters(sample->labels[i].value);
+        memcpy(sample->exemplar, sample->labels, sample->n_labels * sizeof(Label));
+        sample->n_exemplar = sample->n_labels;
         memcpy(sample->labels, kept, n * sizeof(Label));
         sample->n_labels = n;
         if (!good)
                 return false;
         if (length > EXEMPLAR_MAX)
                 return fail_at(p, begin, "an exemplar's labels are longer than 128 characters");
-        if (!take_blank(p) || !take_value(p, &value))
+        if (!take_blank(p) || !take_value(p, &sample->exemplar_value))
                 return fail(p, "expected the exemplar's value");
         sample->has_exemplar = true;
-        return !take_blank(p) || take_time(p, &time);
+        sample->exemplar_has_time = take_blank(p);
+        return !sample->exemplar_has_time || take_time(p, &sample->exemplar_ms);
 }
 
 /* ---- lines ---- */
@@ -279,10 +280,10 @@ static const struct {
         bool text, openmetrics;
 } TYPES[] = {
         { "counter", METRIC_COUNTER, true, true },    { "gauge", METRIC_GAUGE, true, true },
-        { "histogram", METRIC_UNTYPED, true, true },  { "summary", METRIC_UNTYPED, true, true },
+        { "histogram", METRIC_HISTOGRAM, true, true }, { "summary", METRIC_SUMMARY, true, true },
         { "untyped", METRIC_UNTYPED, true, false },   { "unknown", METRIC_UNTYPED, false, true },
-        { "info", METRIC_UNTYPED, false, true },      { "stateset", METRIC_UNTYPED, false, true },
-        { "gaugehistogram", METRIC_UNTYPED, false, true },
+        { "info", METRIC_INFO, false, true },         { "stateset", METRIC_STATESET, false, true },
+        { "gaugehistogram", METRIC_GAUGE_HISTOGRAM, false, true },
 };
 
 static bool type_of(const ExpositionParser *p, Span word, MetricType *ret_type) {

@@ -8,8 +8,7 @@
  *   exposition_end(&p);
  *
  * Strict, as a wrong line is more likely half of one than a dialect: lines end with LF, also the last one; escapes are those of
- * the format; a family is described once. OpenMetrics also needs its "# EOF", single blanks, and no comments. Exemplars are
- * checked and skipped. Samples of histograms and summaries are plain series, as in the text. */
+ * the format; a family is described once. OpenMetrics also needs its "# EOF", single blanks, and no comments. Samples of histograms and summaries are plain series, as in the text. */
 #pragma once
 
 #include "base/buf.h"
@@ -32,6 +31,12 @@ typedef struct ExpositionItem {
         double value;
         int64_t time_ms;
         bool has_time, has_exemplar;
+        /* Of its exemplar, when it has one. */
+        Label exemplar[LABELS_MAX];
+        size_t n_exemplar;
+        double exemplar_value;
+        int64_t exemplar_ms;
+        bool exemplar_has_time;
 } ExpositionItem; /* texts are valid until the next call */
 
 typedef struct ExpositionError {

@@ -9,6 +9,7 @@
 /* Field numbers. */
 enum { V1_TIMESERIES = 1, V1_METADATA = 3, V2_SYMBOLS = 4, V2_TIMESERIES = 5 };
 enum { LABEL_NAME = 1, LABEL_VALUE = 2, SAMPLE_VALUE = 1, SAMPLE_TIME = 2 };
+enum { EXEMPLAR_LABELS = 1, EXEMPLAR_VALUE = 2, EXEMPLAR_TIME = 3 };
 enum { METADATA_TYPE = 1, V1_METADATA_NAME = 2, V1_METADATA_HELP = 4, V1_METADATA_UNIT = 5, V2_METADATA_HELP = 3, V2_METADATA_UNIT = 4 };
 /* TimeSeries: labels and samples are 1 and 2 in both. */
 enum { SERIES_LABELS = 1, SERIES_SAMPLES = 2, V1_EXEMPLARS = 3, V1_HISTOGRAMS = 4, V2_HISTOGRAMS = 3, V2_EXEMPLARS = 4, V2_METADATA = 5 };
@@ -77,6 +78,15 @@ static bool add_histogram(Walk *w, RwSeries *s, const ProtoField *f) {
                 return false;
         q->histograms[q->n_histograms++] = (RwHistogram){ f->bytes, (uint32_t)f->len };
         s->n_histograms++;
+        return true;
+}
+
+static bool add_exemplar(Walk *w, RwSeries *s, const ProtoField *f) {
+        RwRequest *q = w->q;
+        if (!ROOM(w, q->exemplars, q->n_exemplars, q->cap_exemplars, RW_SAMPLES_MAX, f->bytes, "over 2,000,000 exemplars"))
+                return false;
+        q->exemplars[q->n_exemplars++] = (RwExemplar){ f->bytes, (uint32_t)f->len };
+        s->n_exemplars++;
         return true;
 }
 
@@ -228,8 +238,11 @@ static bool read_refs(Walk *w, RwSeries *s, const ProtoField *f, uint32_t *n_ref
 
 /* ---- metadata ---- */
 
+/* The numbers are the same in both versions. */
 static MetricType metric_type(uint64_t v) {
-        return v == 1 ? METRIC_COUNTER : v == 2 ? METRIC_GAUGE : METRIC_UNTYPED;
+        static const MetricType TYPES[] = { METRIC_UNTYPED,         METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM,
+                                            METRIC_GAUGE_HISTOGRAM, METRIC_SUMMARY, METRIC_INFO,  METRIC_STATESET };
+        return v < ARRAY_LEN(TYPES) ? TYPES[v] : METRIC_UNTYPED;
 }
 
 static bool read_metadata_1(Walk *w, const ProtoField *message) {
@@ -293,8 +306,7 @@ static bool read_series_field(Walk *w, RwSeries *s, const ProtoField *f, uint32_
                 return add_histogram(w, s, f);
         if (f->number == V2_METADATA)
                 return read_metadata_2(w, s, f);
-        s->n_exemplars++;
-        return true;
+        return add_exemplar(w, s, f);
 }
 
 static bool read_series(Walk *w, RwSeries *s) {
@@ -304,6 +316,7 @@ static bool read_series(Walk *w, RwSeries *s) {
         uint32_t n_refs = 0;
         s->first_float = (uint32_t)q->n_floats;
         s->first_histogram = (uint32_t)q->n_histograms;
+        s->first_exemplar = (uint32_t)q->n_exemplars;
         if (q->version == RW_1)
                 take_run(s, &r.at, r.end);
         for (;;) {
@@ -320,7 +333,6 @@ static bool read_series(Walk *w, RwSeries *s) {
         if (n_refs % 2)
                 return malformed(w, s->message, "a label has no value: an odd number of symbols");
         s->n_floats = (uint32_t)q->n_floats - s->first_float;
-        q->n_exemplars += s->n_exemplars;
         return true;
 }
 
@@ -408,6 +420,7 @@ void rw_request_deinit(RwRequest *q) {
         free(q->times);
         free(q->values);
         free(q->histograms);
+        free(q->exemplars);
         free(q->symbols);
         free(q->metadata);
         buf_deinit(&q->run);
@@ -417,7 +430,8 @@ void rw_request_deinit(RwRequest *q) {
 void rw_request_trim(RwRequest *q) {
         size_t most = KEEP_BYTES / sizeof *q->series;
         if (q->cap_series > most || q->cap_times > KEEP_BYTES / sizeof *q->times || q->cap_histograms > KEEP_BYTES / sizeof *q->histograms ||
-            q->cap_symbols > KEEP_BYTES / sizeof *q->symbols || q->cap_metadata > KEEP_BYTES / sizeof *q->metadata)
+            q->cap_symbols > KEEP_BYTES / sizeof *q->symbols || q->cap_exemplars > KEEP_BYTES / sizeof *q->exemplars ||
+            q->cap_metadata > KEEP_BYTES / sizeof *q->metadata)
                 rw_request_deinit(q);
 }
 
@@ -536,4 +550,68 @@ LabelsFault rw_series_run(RwRequest *q, const RwSeries *s, const uint8_t **ret_r
         *ret_run = (const uint8_t *)q->run.data;
         *ret_len = q->run.len;
         return b.fault;
+}
+
+/* ---- exemplars ---- */
+
+typedef struct ExemplarLabels {
+        const RwRequest *q;
+        Label labels[LABELS_MAX];
+        size_t n;
+        Span name; /* of a pair of references that is not complete */
+        bool has_name;
+} ExemplarLabels;
+
+static bool take_exemplar_label(ExemplarLabels *x, Span name, Span value) {
+        if (x->n == LABELS_MAX)
+                return false;
+        x->labels[x->n++] = (Label){ name, value };
+        return true;
+}
+
+static bool take_exemplar_ref(ExemplarLabels *x, uint64_t ref) {
+        if (ref >= x->q->n_symbols)
+                return false;
+        Span text = x->q->symbols[ref];
+        x->has_name = !x->has_name;
+        if (!x->has_name)
+                return take_exemplar_label(x, x->name, text);
+        x->name = text;
+        return true;
+}
+
+static bool take_exemplar_labels(ExemplarLabels *x, const ProtoField *f) {
+        Span name, value;
+        if (x->q->version == RW_1)
+                return f->type == PROTO_BYTES && read_label(f, &name, &value) && take_exemplar_label(x, name, value);
+        if (f->type == PROTO_VARINT)
+                return take_exemplar_ref(x, f->value);
+        if (f->type != PROTO_BYTES)
+                return false;
+        const uint8_t *at = f->bytes, *end = at + f->len;
+        for (uint64_t ref; at < end;)
+                if (!varint_get(&at, end, &ref) || !take_exemplar_ref(x, ref))
+                        return false;
+        return true;
+}
+
+bool rw_exemplar(const RwRequest *q, const RwExemplar *e, Buf *ret_run, double *ret_value, int64_t *ret_time_ms) {
+        ExemplarLabels x = { .q = q };
+        ProtoReader r = PROTO_READER(e->bytes, e->len);
+        ProtoField f;
+        uint64_t value = 0, time = 0;
+        int got;
+        while ((got = proto_next(&r, &f)) > 0) {
+                if (f.number == EXEMPLAR_LABELS && !take_exemplar_labels(&x, &f))
+                        return false;
+                if (proto_is(&f, EXEMPLAR_VALUE, PROTO_FIXED64))
+                        value = f.value;
+                else if (proto_is(&f, EXEMPLAR_TIME, PROTO_VARINT))
+                        time = f.value;
+        }
+        if (got < 0 || x.has_name || labels_build(x.labels, x.n, ret_run) != LABELS_OK)
+                return false;
+        *ret_value = proto_double(value);
+        *ret_time_ms = (int64_t)time;
+        return true;
 }

@@ -27,7 +27,7 @@ typedef struct RwSeries {
         uint32_t message_len, run_len;
         uint32_t first_float, n_floats;
         uint32_t first_histogram, n_histograms;
-        uint32_t n_exemplars;
+        uint32_t first_exemplar, n_exemplars;
         uint32_t help, unit; /* 2.0: symbols */
         bool has_metadata;   /* 2.0 */
         MetricType type;
@@ -37,6 +37,12 @@ typedef struct RwHistogram {
         const uint8_t *bytes;
         uint32_t len;
 } RwHistogram;
+
+/* An Exemplar message, for rw_exemplar(). */
+typedef struct RwExemplar {
+        const uint8_t *bytes;
+        uint32_t len;
+} RwExemplar;
 
 typedef struct RwMetadata {
         Span name, help, unit;
@@ -49,10 +55,11 @@ typedef struct RwRequest {
         int64_t *times; /* of all floats, series by series */
         double *values;
         RwHistogram *histograms;
+        RwExemplar *exemplars;
         Span *symbols;        /* 2.0 */
         RwMetadata *metadata; /* 1.0 */
         size_t n_series, n_floats, n_histograms, n_symbols, n_metadata, n_exemplars;
-        size_t cap_series, cap_times, cap_values, cap_histograms, cap_symbols, cap_metadata;
+        size_t cap_series, cap_times, cap_values, cap_histograms, cap_symbols, cap_metadata, cap_exemplars;
         uint64_t expanded; /* 2.0: bytes of all labels */
         Buf run;           /* the one that was built last */
 } RwRequest;
@@ -75,3 +82,6 @@ void rw_request_trim(RwRequest *q);
  * empty. Not checked beyond its shape, that is the sink's part; but what is over the limits of labels.h is a fault here
  * already when the run had to be built, and then the run is what came before it. */
 LabelsFault rw_series_run(RwRequest *q, const RwSeries *s, const uint8_t **ret_run, size_t *ret_len) MUST_USE;
+/* An exemplar; its labels are appended to ret_run as a canonical run (perhaps empty). False when it is malformed: exemplars are looked at
+ * only now, a bad one is no reason to refuse its series. */
+bool rw_exemplar(const RwRequest *q, const RwExemplar *e, Buf *ret_run, double *ret_value, int64_t *ret_time_ms) MUST_USE;

@@ -29,7 +29,14 @@ static int transcript(const char *bytes, size_t n, bool openmetrics, Buf *out, E
                 buf_put_double(out, item.value);
                 if (item.has_time)
                         buf_printf(out, " at %lld", (long long)item.time_ms);
-                buf_put_str(out, item.has_exemplar ? " exemplar\n" : "\n");
+                for (size_t i = 0; item.has_exemplar && i < item.n_exemplar; i++)
+                        buf_printf(out, " # %.*s=[%.*s]", (int)item.exemplar[i].name.len, item.exemplar[i].name.text, (int)item.exemplar[i].value.len,
+                                   item.exemplar[i].value.text);
+                if (item.has_exemplar)
+                        buf_printf(out, " exemplar %g", item.exemplar_value);
+                if (item.has_exemplar && item.exemplar_has_time)
+                        buf_printf(out, " at %lld", (long long)item.exemplar_ms);
+                buf_put_char(out, '\n');
         }
         *ret_error = p.error;
         exposition_end(&p);
@@ -82,7 +89,7 @@ static void text_format(void **state) {
               "12 sample __name__=[tabs] a=[b] NaN at 7\n"
               "13 sample __name__=[close] a=[b] 1\n"
               "14 sample __name__=[none] -Inf\n"
-              "15 type h 2 \n"
+              "15 type h 3 \n"
               "16 sample __name__=[h_bucket] le=[0.05] 24054\n");
         reads("", false, "");
         reads("{\"my.metric\"} 1\n{\"my.metric\", \"a.b\"=\"c\", d=\"e\"} 2\n# TYPE \"my.metric\" gauge\n", false,
@@ -103,16 +110,18 @@ static void openmetrics_format(void **state) {
               "foo_bucket{le=\"0.1\"} 8 # {} 0.054 1520879607.7\n"
               "# EOF\n",
               true,
-              "1 type acme_http_router_request_seconds 2 \n"
+              "1 type acme_http_router_request_seconds 5 \n"
               "2 unit acme_http_router_request_seconds 2 seconds\n"
               "3 help acme_http_router_request_seconds 2 Latency \"though\" all.\n"
               "4 sample __name__=[acme_http_router_request_seconds_sum] path=[/api/v1] method=[GET] 9036.32 at 1604001\n"
               "5 type go_goroutines 1 \n"
               "6 sample __name__=[go_goroutines] 69\n"
               "7 type foo 0 \n"
-              "8 sample __name__=[foo_total] 17 at 1520879607789 exemplar\n"
+              "8 sample __name__=[foo_total] 17 at 1520879607789 # trace_id=[KOO5S4vxi0o] exemplar 0.67\n"
               "9 sample __name__=[foo_created] 1520872607.123\n"
-              "10 sample __name__=[foo_bucket] le=[0.1] 8 exemplar\n");
+              "10 sample __name__=[foo_bucket] le=[0.1] 8 exemplar 0.054 at 1520879607700\n");
+        reads("# TYPE a histogram\n# TYPE b gaugehistogram\n# TYPE c info\n# TYPE d stateset\n# TYPE e unknown\n# EOF\n", true,
+              "1 type a 3 \n2 type b 4 \n3 type c 6 \n4 type d 7 \n5 type e 2 \n");
         reads("# EOF", true, "");
         reads("a 1\n# EOF", true, "1 sample __name__=[a] 1\n");
 }
@@ -210,7 +219,9 @@ static void b31_openmetrics(void **state) {
                 buf_put_str(&b, "\xc3\xa4"); /* characters count, not bytes */
         size_t n = b.len;
         buf_put_str(&b, "\"} 1\n# EOF\n");
-        reads(buf_cstr(&b), true, "1 sample __name__=[a_total] 1 exemplar\n");
+        CLEANUP(buf_deinit) Buf out = BUF_NULL;
+        ExpositionError e;
+        assert_int_equal(transcript(b.data, b.len, true, &out, &e), 0);
         b.len = n;
         buf_put_str(&b, "x\"} 1\n# EOF\n");
         refuses_bytes(b.data, b.len, true, 1, 11, "128 characters");

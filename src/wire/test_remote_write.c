@@ -168,7 +168,72 @@ static void v1_metadata(void **state) {
         assert_int_equal(q.n_metadata, 2);
         assert_true(q.metadata[0].type == METRIC_COUNTER && span_is(q.metadata[0].name, "http_requests_total"));
         assert_true(span_is(q.metadata[0].help, "Requests.") && span_is(q.metadata[0].unit, "requests"));
-        assert_true(q.metadata[1].type == METRIC_UNTYPED && q.metadata[1].help.len == 0);
+        assert_true(q.metadata[1].type == METRIC_HISTOGRAM && q.metadata[1].help.len == 0);
+}
+
+/* Each number has its type; one that is not known says nothing. */
+static void metadata_types(void **state) {
+        (void)state;
+        static const char *const NAMES[] = { "unknown", "counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset", "unknown" };
+        CLEANUP(buf_deinit) Buf b = BUF_NULL, m = BUF_NULL;
+        CLEANUP(rw_request_deinit) RwRequest q = RW_REQUEST_NULL;
+        for (uint64_t type = 0; type < ARRAY_LEN(NAMES); type++) {
+                p_varint(&m, 1, type);
+                p_text(&m, 2, "m");
+                p_message(&b, 3, &m);
+        }
+        parses(&b, RW_1, &q);
+        for (size_t type = 0; type < ARRAY_LEN(NAMES); type++)
+                assert_string_equal(metric_type_name(q.metadata[type].type), NAMES[type]);
+}
+
+static void exemplar_is(const RwRequest *q, size_t i, const char *labels, double value, int64_t time) {
+        CLEANUP(buf_deinit) Buf run = BUF_NULL, text = BUF_NULL;
+        double v;
+        int64_t t;
+        assert_true(rw_exemplar(q, &q->exemplars[i], &run, &v, &t));
+        labels_print((const uint8_t *)run.data, run.len, &text);
+        assert_string_equal(buf_cstr(&text), labels);
+        assert_true(v == value && t == time);
+}
+
+static void exemplar_is_bad(const RwRequest *q, size_t i) {
+        CLEANUP(buf_deinit) Buf run = BUF_NULL;
+        double v;
+        int64_t t;
+        assert_false(rw_exemplar(q, &q->exemplars[i], &run, &v, &t));
+}
+
+static void v1_exemplars(void **state) {
+        (void)state;
+        CLEANUP(buf_deinit) Buf b = BUF_NULL, s = BUF_NULL, e = BUF_NULL;
+        CLEANUP(rw_request_deinit) RwRequest q = RW_REQUEST_NULL;
+        rw_label(&s, "__name__", "x_bucket");
+        rw_label(&e, "trace_id", "abc"); /* not sorted */
+        rw_label(&e, "span", "1");
+        rw_label(&e, "none", "");
+        p_double(&e, 2, 0.25);
+        p_varint(&e, 3, T);
+        p_message(&s, 3, &e);
+        p_message(&s, 3, &e); /* of nothing at all */
+        p_text(&s, 3, "not a message");
+        rw_label(&e, "twice", "a");
+        rw_label(&e, "twice", "b");
+        p_message(&s, 3, &e);
+        p_varint(&e, 1, 1); /* labels of 2.0 */
+        p_message(&s, 3, &e);
+        for (unsigned i = 0; i <= LABELS_MAX; i++)
+                rw_label(&e, "many", "x");
+        p_message(&s, 3, &e);
+        p_message(&b, 1, &s);
+        rw_label(&s, "__name__", "y");
+        p_message(&b, 1, &s);
+        parses(&b, RW_1, &q);
+        assert_true(q.series[0].first_exemplar == 0 && q.series[0].n_exemplars == 6 && q.series[1].n_exemplars == 0);
+        exemplar_is(&q, 0, "{span=\"1\", trace_id=\"abc\"}", 0.25, T);
+        exemplar_is(&q, 1, "{}", 0, 0);
+        for (size_t i = 2; i < 6; i++)
+                exemplar_is_bad(&q, i);
 }
 
 static void put_symbols(Buf *b, const char *const *symbols, size_t n) {
@@ -205,6 +270,34 @@ static void v2_request(void **state) {
         assert_true(q.series[0].has_metadata && q.series[0].type == METRIC_GAUGE && q.series[0].help == 5 && !q.series[1].has_metadata);
         run_is(&q, 0, "up{job=\"a\"}");
         run_is(&q, 1, "up");
+}
+
+static void v2_exemplars(void **state) {
+        (void)state;
+        CLEANUP(buf_deinit) Buf b = BUF_NULL, s = BUF_NULL, e = BUF_NULL;
+        CLEANUP(rw_request_deinit) RwRequest q = RW_REQUEST_NULL;
+        rw2_refs(&s, (uint32_t[]){ 1, 2 }, 2);
+        rw2_refs(&e, (uint32_t[]){ 3, 4 }, 2);
+        p_double(&e, 2, 7);
+        p_varint(&e, 3, T);
+        p_message(&s, 4, &e);
+        for (uint32_t i = 3; i <= 4; i++)
+                p_varint(&e, 1, i); /* one by one */
+        p_message(&s, 4, &e);
+        rw2_refs(&e, (uint32_t[]){ 3 }, 1);
+        p_message(&s, 4, &e);
+        rw2_refs(&e, (uint32_t[]){ 3, 99 }, 2);
+        p_message(&s, 4, &e);
+        p_double(&e, 1, 1);
+        p_message(&s, 4, &e);
+        p_message(&b, 5, &s);
+        put_symbols(&b, SYMBOLS, ARRAY_LEN(SYMBOLS));
+        parses(&b, RW_2, &q);
+        assert_int_equal(q.series[0].n_exemplars, 5);
+        exemplar_is(&q, 0, "{job=\"a\"}", 7, T);
+        exemplar_is(&q, 1, "{job=\"a\"}", 0, 0);
+        for (size_t i = 2; i < 5; i++)
+                exemplar_is_bad(&q, i);
 }
 
 /* B7 */
@@ -367,7 +460,10 @@ static void trimmed(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(v1_in_place),  cmocka_unit_test(v1_times),       cmocka_unit_test(v1_rebuilt),
-                cmocka_unit_test(b12_limits),   cmocka_unit_test(v1_metadata),    cmocka_unit_test(v2_request),
+                cmocka_unit_test(b12_limits),   cmocka_unit_test(v1_metadata),
+                cmocka_unit_test(metadata_types),
+                cmocka_unit_test(v1_exemplars),
+                cmocka_unit_test(v2_exemplars),    cmocka_unit_test(v2_request),
                 cmocka_unit_test(b7_symbols),   cmocka_unit_test(v2_expansion_is_bounded),
                 cmocka_unit_test(b6_the_other_version), cmocka_unit_test(b8_broken_messages),
                 cmocka_unit_test(b9_unknown_fields),    cmocka_unit_test(counts_are_bounded), cmocka_unit_test(trimmed),

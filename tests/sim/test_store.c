@@ -1,5 +1,6 @@
 /* The store through its front door: requests in, views out, with the clocks in the test's hand. */
 #include "base/crc32c.h"
+#include "store/store_priv.h"
 #include "store_fix.h"
 
 #include <math.h>
@@ -884,6 +885,57 @@ static void test_metadata(void **state) {
         assert_int_equal(fix_read_all(f, "m"), 1);
 }
 
+static bool count_metadata(void *context, Span metric, MetricType type, Span help, Span unit) {
+        unsigned *seen = context;
+        seen[type]++;
+        assert_true(metric.len == 1 && help.len == 4 && unit.len == 5);
+        return true;
+}
+
+static void test_metadata_types(void **state) {
+        Fix *f = *state;
+        unsigned seen[METRIC_TYPE_COUNT] = { 0 };
+        fix_open(f);
+        for (int type = 0; type < METRIC_TYPE_COUNT; type++)
+                put_metadata(f, (char[]){ (char)('a' + type), '\0' }, (MetricType)type, "help");
+        for (int i = 0; i < 2; i++) { /* from the log, then from the file */
+                fix_kill(f);
+                fix_open(f);
+                for (int type = 0; type < METRIC_TYPE_COUNT; type++)
+                        expect_metadata(f, (char[]){ (char)('a' + type), '\0' }, (MetricType)type, "help");
+                assert_int_equal(fix_send(f, "x", f->wall_ms + i, i), SAMPLE_OK);
+                fix_flush(f, false);
+        }
+        store_metadata_each(f->store, count_metadata, seen);
+        for (int type = 0; type < METRIC_TYPE_COUNT; type++)
+                assert_int_equal(seen[type], 1);
+}
+
+static void test_counters(void **state) {
+        static const struct {
+                const char *series, *family;
+                MetricType type;
+                bool counter;
+        } CASES[] = {
+                { "a_total", NULL, METRIC_UNTYPED, true },          { "b_bucket", NULL, METRIC_UNTYPED, true },
+                { "c_bucket", "c", METRIC_HISTOGRAM, true },        { "d_bucket", "d", METRIC_GAUGE_HISTOGRAM, false },
+                { "e_count", "e", METRIC_SUMMARY, true },           { "f_gcount", "f", METRIC_GAUGE_HISTOGRAM, false },
+                { "g_total", "g_total", METRIC_GAUGE, false },      { "h", "h", METRIC_COUNTER, true },
+                { "i_total", "i_total", METRIC_UNTYPED, true },     { "j_sum", "j_sum", METRIC_STATESET, false },
+                { "k_sum", "k_sum", METRIC_INFO, false },           { "l", NULL, METRIC_UNTYPED, false },
+        };
+        Fix *f = *state;
+        fix_open(f);
+        for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+                CLEANUP(buf_deinit) Buf run = BUF_NULL;
+                if (CASES[i].family)
+                        put_metadata(f, CASES[i].family, CASES[i].type, "");
+                fix_run(CASES[i].series, &run);
+                if (store_is_counter(f->store, (const uint8_t *)run.data, run.len) != CASES[i].counter)
+                        fail_msg("%s", CASES[i].series);
+        }
+}
+
 /* ---- Opening ---- */
 
 static void test_read_only(void **state) {
@@ -1187,7 +1239,7 @@ int main(void) {
                 T(test_midnight), T(test_large_gaps), T(test_histograms), T(test_mixed), T(test_mixed_at_one_instant), T(test_delete),
                 D(test_delete), T(test_delete_what_text_cannot_say), T(test_retention_by_time), T(test_clock_jump), T(test_caps_hold),
                 T(test_rollups), T(test_rollups_after_a_deletion), T(test_rollups_outlive_raw), T(test_quotas), T(test_new_series_an_hour),
-                T(test_resolutions), T(test_churn), T(test_names), D(test_names), T(test_limits), T(test_metadata), T(test_read_only),
+                T(test_resolutions), T(test_churn), T(test_names), D(test_names), T(test_limits), T(test_metadata), T(test_metadata_types), T(test_counters), T(test_read_only),
                 D(test_read_only), T(test_read_only_of_nothing), D(test_two_on_one_directory), T(test_two_on_one_directory),
                 D(test_newer_format), T(test_leftovers), T(test_failed_work_cleans_up), D(test_snapshot), T(test_floor),
                 T(test_declared_again), T(test_interval), T(test_view_over_changes),

@@ -5,16 +5,22 @@
  *        4     1  n: samples, 1..TAIL_MAX
  *        5     1  how times are kept: TIMES_*
  *        6     1  how values are kept: VALUES_*
- *        7     1  unused
+ *        7     1  place in the chain, modulo MILE; the first has 1
  *        8     8  instant of the first sample
  *       16     4  instant of the last sample, after the first
- *       20     …  times:  TIMES_STEP  nothing: the instants are evenly spread between first and last
+ *       20    12  when the place is 0, "mile": u32 the mile before, u32 jump, u32 miles up to here; see below
+ *        …     …  times:  TIMES_STEP  nothing: the instants are evenly spread between first and last
  *                         TIMES_EACH  n * u32, after the first
  *        …     …  values: VALUES_ONE  one double, all are equal
  *                         VALUES_1, _2, _4: the first as i64, then n - 1 differences of that many bytes; all are whole numbers
  *                         VALUES_RAW  n doubles
  *
- * Padded to 4 bytes; a chunk never crosses a page. Nothing here comes from outside, so nothing is checked. */
+ * Padded to 4 bytes; a chunk never crosses a page. Nothing here comes from outside, so nothing is checked.
+ *
+ * A history that is loaded makes chains of a hundred thousand chunks, and when it is sent again every sample is looked up in them. So
+ * every MILE-th chunk can be jumped back from: to the mile before it, and, where two jumps of equal length would follow that, over both of
+ * them at once (jump pointers of a skew-binary list: Myers, "An applicative random-access stack"). Any place of a chain of n miles
+ * is then some 2 log2 n jumps away. Short chains, which are nearly all, pay nothing. */
 #include "store/head/generation.h"
 
 #include <assert.h>
@@ -23,7 +29,9 @@
 #define PAGE (1u << 18)
 #define UNIT 4u
 #define HEAD 20u
-#define CHUNK_MAX (HEAD + TAIL_MAX * 12u)
+#define MILE 16u
+#define MILE_BYTES 12u
+#define CHUNK_MAX (HEAD + MILE_BYTES + TAIL_MAX * 12u)
 #define INTEGER_MAX 9007199254740992.0 /* 2^53: up to here a double holds every whole number */
 
 enum { TIMES_STEP, TIMES_EACH };
@@ -98,6 +106,103 @@ static uint8_t *arena_reserve(Generation *g, size_t most) {
         return chunk_at(g, g->at);
 }
 
+typedef struct ChunkHead {
+        uint32_t prev, last;
+        int64_t first_ms;
+        uint8_t n, times, form;
+        bool mile;
+        uint32_t before, jump, miles; /* of a mile; else 0 */
+        const uint8_t *rest;
+} ChunkHead;
+
+static ChunkHead chunk_head(const Generation *g, uint32_t chunk) {
+        const uint8_t *at = chunk_at(g, chunk);
+        ChunkHead h = { .n = at[4], .times = at[5], .form = at[6], .mile = at[7] == 0, .rest = at + HEAD };
+        memcpy(&h.prev, at, 4);
+        memcpy(&h.first_ms, at + 8, 8);
+        memcpy(&h.last, at + 16, 4);
+        if (h.mile) {
+                memcpy(&h.before, h.rest, 4);
+                memcpy(&h.jump, h.rest + 4, 4);
+                memcpy(&h.miles, h.rest + 8, 4);
+                h.rest += MILE_BYTES;
+        }
+        return h;
+}
+
+static int64_t last_ms(const ChunkHead *h) {
+        return h->first_ms + h->last;
+}
+
+/* ---- Miles ---- */
+
+typedef struct Mile {
+        uint32_t chunk, jump, miles; /* chunk 0: before the first */
+} Mile;
+
+static Mile mile_at(const Generation *g, uint32_t chunk) {
+        if (!chunk)
+                return (Mile){ 0 };
+        ChunkHead h = chunk_head(g, chunk);
+        return (Mile){ chunk, h.jump, h.miles };
+}
+
+/* The mile before a chunk. */
+static Mile mile_before(const Generation *g, uint32_t prev) {
+        while (prev) {
+                ChunkHead h = chunk_head(g, prev);
+                if (h.mile)
+                        break;
+                prev = h.prev;
+        }
+        return mile_at(g, prev);
+}
+
+static void put_mile(const Generation *g, uint32_t prev, uint8_t *at) {
+        Mile before = mile_before(g, prev), middle = mile_at(g, before.jump), far = mile_at(g, middle.jump);
+        uint32_t jump = before.miles - middle.miles == middle.miles - far.miles ? far.chunk : before.chunk, miles = before.miles + 1;
+        memcpy(at, &before.chunk, 4);
+        memcpy(at + 4, &jump, 4);
+        memcpy(at + 8, &miles, 4);
+}
+
+/* The newest chunk from `chunk` back that begins at or before t; 0: none does. */
+static uint32_t chunk_until(const Generation *g, uint32_t chunk, int64_t t) {
+        while (chunk) {
+                ChunkHead h = chunk_head(g, chunk);
+                if (h.first_ms <= t)
+                        break;
+                if (h.jump && chunk_head(g, h.jump).first_ms > t)
+                        chunk = h.jump;
+                else
+                        chunk = h.before && chunk_head(g, h.before).first_ms > t ? h.before : h.prev;
+        }
+        return chunk;
+}
+
+static int64_t chunk_end(const Generation *g, uint32_t chunk) {
+        ChunkHead h = chunk_head(g, chunk);
+        return last_ms(&h);
+}
+
+/* The oldest chunk from `chunk` back that ends after t; 0: none does. */
+static uint32_t chunk_after(const Generation *g, uint32_t chunk, int64_t t) {
+        uint32_t found = 0;
+        while (chunk) {
+                ChunkHead h = chunk_head(g, chunk);
+                if (last_ms(&h) <= t)
+                        break;
+                found = chunk;
+                if (h.jump && chunk_end(g, h.jump) > t)
+                        chunk = h.jump;
+                else
+                        chunk = h.before && chunk_end(g, h.before) > t ? h.before : h.prev;
+        }
+        return found;
+}
+
+/* ---- Sealing ---- */
+
 static bool is_integer(double v) {
         return fabs(v) <= INTEGER_MAX && v == (double)(int64_t)v && !(v == 0 && signbit(v));
 }
@@ -166,10 +271,14 @@ int generation_seal(Generation *g, uint32_t prev, int64_t base_ms, const TailSam
         begin[4] = n;
         begin[5] = times;
         begin[6] = form;
-        begin[7] = 0;
+        begin[7] = prev ? (uint8_t)((chunk_at(g, prev)[7] + 1) % MILE) : 1;
         memcpy(begin + 8, &first, 8);
         memcpy(begin + 16, &last, 4);
         at = begin + HEAD;
+        if (begin[7] == 0) {
+                put_mile(g, prev, at);
+                at += MILE_BYTES;
+        }
         for (uint8_t i = 0; times == TIMES_EACH && i < n; i++, at += 4) {
                 uint32_t after = tail[i].after_ms - tail[0].after_ms;
                 memcpy(at, &after, 4);
@@ -178,22 +287,6 @@ int generation_seal(Generation *g, uint32_t prev, int64_t base_ms, const TailSam
         *ret_chunk = g->at;
         g->at += (uint32_t)((size_t)(at - begin) + UNIT - 1) / UNIT;
         return 0;
-}
-
-typedef struct ChunkHead {
-        uint32_t prev, last;
-        int64_t first_ms;
-        uint8_t n, times, form;
-        const uint8_t *rest;
-} ChunkHead;
-
-static ChunkHead chunk_head(const Generation *g, uint32_t chunk) {
-        const uint8_t *at = chunk_at(g, chunk);
-        ChunkHead h = { .n = at[4], .times = at[5], .form = at[6], .rest = at + HEAD };
-        memcpy(&h.prev, at, 4);
-        memcpy(&h.first_ms, at + 8, 8);
-        memcpy(&h.last, at + 16, 4);
-        return h;
 }
 
 static const uint8_t *get_times(const ChunkHead *h, int64_t *times) {
@@ -237,9 +330,9 @@ bool generation_range(const Generation *g, uint32_t chunk, int64_t *ret_min, int
         if (!chunk)
                 return false;
         ChunkHead h = chunk_head(g, chunk);
-        *ret_max = h.first_ms + h.last;
+        *ret_max = last_ms(&h);
         while (h.prev)
-                h = chunk_head(g, h.prev);
+                h = chunk_head(g, h.jump ? h.jump : h.before ? h.before : h.prev);
         *ret_min = h.first_ms;
         return true;
 }
@@ -248,14 +341,12 @@ int generation_chain(const Generation *g, uint32_t chunk, int64_t begin_ms, int6
         size_t n = 0;
         uint32_t oldest = 0;
         /* Once back to see how much there is, a second time to write it from the end. */
+        chunk = chunk_until(g, chunk, end_ms);
         for (uint32_t at = chunk; at;) {
                 ChunkHead h = chunk_head(g, at);
-                if (h.first_ms + h.last <= begin_ms)
+                if (last_ms(&h) <= begin_ms)
                         break;
-                if (h.first_ms > end_ms)
-                        chunk = h.prev;
-                else
-                        n += h.n;
+                n += h.n;
                 oldest = at;
                 at = h.prev;
         }
@@ -283,37 +374,33 @@ int generation_chain(const Generation *g, uint32_t chunk, int64_t begin_ms, int6
 }
 
 int64_t generation_next(const Generation *g, uint32_t chunk, int64_t after) {
-        int64_t next = INT64_MAX, times[TAIL_MAX];
-        while (chunk) {
-                ChunkHead h = chunk_head(g, chunk);
-                if (h.first_ms + h.last <= after)
-                        break;
-                (void)get_times(&h, times);
-                for (uint8_t i = h.n; i-- > 0 && times[i] > after;)
-                        next = times[i];
-                chunk = h.prev;
-        }
-        return next;
+        int64_t times[TAIL_MAX];
+        chunk = chunk_after(g, chunk, after);
+        if (!chunk)
+                return INT64_MAX;
+        ChunkHead h = chunk_head(g, chunk);
+        uint8_t i = 0;
+        (void)get_times(&h, times);
+        while (times[i] <= after)
+                i++; /* the last is after it */
+        return times[i];
 }
 
 bool generation_find(const Generation *g, uint32_t chunk, int64_t time, double *ret_value) {
-        while (chunk) {
-                ChunkHead h = chunk_head(g, chunk);
-                if (time > h.first_ms + h.last)
-                        return false;
-                if (time >= h.first_ms) {
-                        int64_t t[TAIL_MAX];
-                        double v[TAIL_MAX];
-                        get_values(&h, get_times(&h, t), v);
-                        for (uint8_t i = 0; i < h.n; i++)
-                                if (t[i] == time) {
-                                        *ret_value = v[i];
-                                        return true;
-                                }
-                        return false;
+        int64_t t[TAIL_MAX];
+        double v[TAIL_MAX];
+        chunk = chunk_until(g, chunk, time);
+        if (!chunk)
+                return false;
+        ChunkHead h = chunk_head(g, chunk);
+        if (time > last_ms(&h))
+                return false;
+        get_values(&h, get_times(&h, t), v);
+        for (uint8_t i = 0; i < h.n; i++)
+                if (t[i] == time) {
+                        *ret_value = v[i];
+                        return true;
                 }
-                chunk = h.prev;
-        }
         return false;
 }
 

@@ -112,6 +112,38 @@ static void test_chains(void **state) {
         }
 }
 
+/* A history of weeks of one series that is sent again: each sample is looked up. Done by walking from the newest chunk back, this would be
+ * 10^11 steps. */
+static void test_long_chain(void **state) {
+        (void)state;
+        enum { N = 2000000, STEP = 10 };
+        Generation *g;
+        uint32_t chunk = 0;
+        double found;
+        int64_t min, max;
+        assert_int_equal(generation_new(1, &g), 0);
+        for (int64_t i = 0; i < N; i += TAIL_MAX) {
+                TailSample tail[TAIL_MAX];
+                for (uint32_t k = 0; k < TAIL_MAX; k++)
+                        tail[k] = (TailSample){ k * STEP, (double)(i + k) };
+                assert_int_equal(generation_seal(g, chunk, i * STEP, tail, TAIL_MAX, &chunk), 0);
+        }
+        for (int64_t i = 0; i < N; i++) {
+                assert_true(generation_find(g, chunk, i * STEP, &found) && found == (double)i);
+                if (i % 97 == 0) {
+                        assert_true(!generation_find(g, chunk, i * STEP - 1, &found) && generation_next(g, chunk, i * STEP - 1) == i * STEP);
+                        assert_true(generation_range(g, chunk, &min, &max) && min == 0 && max == (N - 1) * STEP);
+                }
+        }
+        for (int64_t i = 0; i < N; i += 999) {
+                CLEANUP(buf_deinit) Buf t = BUF_NULL, v = BUF_NULL;
+                assert_int_equal(generation_chain(g, chunk, i * STEP - 1, i * STEP, &t, &v), 0);
+                assert_true(t.len > 0 && t.len <= 2 * TAIL_MAX * sizeof(int64_t));
+        }
+        assert_true(generation_memory(g) < (size_t)N * 4); /* what it costs is not felt */
+        (void)generation_unref(g);
+}
+
 static void test_empty(void **state) {
         (void)state;
         Generation *g;
@@ -206,7 +238,7 @@ static void test_histograms_aside(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_chains), cmocka_unit_test(test_empty), cmocka_unit_test(test_aside), cmocka_unit_test(test_histograms_aside),
+                cmocka_unit_test(test_chains), cmocka_unit_test(test_long_chain), cmocka_unit_test(test_empty), cmocka_unit_test(test_aside), cmocka_unit_test(test_histograms_aside),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

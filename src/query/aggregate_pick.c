@@ -334,7 +334,7 @@ static int check_ratio(Pick *p, double least, double most) {
         for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
                 if (bad[i] == 0)
                         continue;
-                size_t n = number_format(bad[i], text);
+                size_t n = number_go(bad[i], text);
                 notes_add(notes, NOTE_WARNING, place, "PromQL warning: ratio value should be between -1 and 1, got %.*s, capping to %s", (int)n,
                           text, bad[i] > 0 ? "1" : "-1");
         }
@@ -346,7 +346,7 @@ static int check_count(Pick *p, double least, double most) {
         bool under = least <= -9223372036854775808.0;
         if (!under && most < 9223372036854774784.0)
                 return 0;
-        size_t n = number_format(under ? least : most, text);
+        size_t n = number_go(under ? least : most, text);
         return exec_fail(p->x, QUERY_EXECUTION, "Scalar value %.*s %s int64", (int)n, text, under ? "underflows" : "overflows");
 }
 

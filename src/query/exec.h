@@ -76,11 +76,6 @@ typedef struct Worker {
         Notes notes;
         StoreSamples samples, column; /* raw ones; and those of a rolled-up tier */
         StoreHistograms histograms;
-        struct {
-                int64_t *times;
-                double *values;
-                size_t cap;
-        } joined; /* of several tiers, or without staleness markers */
         Buf error;
 } Worker;
 

@@ -68,10 +68,13 @@ FHist *fhist_copy(Arena *a, const FHist *h) {
         size_t n_spans = (size_t)h->n_positive_spans + h->n_negative_spans, n = (size_t)h->n_positive + h->n_negative;
         FHist *copy = ARENA_NEW(a, FHist);
         HistogramSpan *spans = ARENA_ARRAY(a, HistogramSpan, n_spans);
-        double *counts = ARENA_ARRAY(a, double, n);
+        double *counts = ARENA_ARRAY(a, double, n + h->n_custom);
         if (!copy || !spans || !counts)
                 return NULL;
         *copy = *h;
+        copy->custom_bounds = counts + n; /* a copy may outlive the arena of what it was made from */
+        for (uint32_t i = 0; i < h->n_custom; i++)
+                counts[n + i] = h->custom_bounds[i];
         copy->positive_spans = spans;
         copy->negative_spans = spans + h->n_positive_spans;
         copy->positive = counts;
@@ -200,8 +203,8 @@ static bool custom_is_reset(const FHist *h, const FHist *before) {
         return false;
 }
 
-/* The count that the zero bucket of h would have with a greater threshold. When that is within a bucket which is not empty,
- * false: the threshold must be another. */
+/* The count that the zero bucket of h would have with a greater threshold. When that is within a bucket which is not
+ * empty, false: the threshold must be another. */
 static bool zero_count_at(const FHist *h, double threshold, double *ret_count) {
         *ret_count = h->zero_count;
         if (threshold == h->zero_threshold)

@@ -1,5 +1,6 @@
-/* Walks over the buckets of native histograms. A bucket's index says where it is: of an exponential schema s the one with index i
- * ends at 2^(i / 2^s). Spans say which indices there are, each by its distance from the end of the one before. */
+/* Walks over the buckets of native histograms. A bucket's index says where it is: of an exponential schema s the one
+ * with index i ends at 2^(i / 2^s). Spans say which indices there are, each by its distance from the end of the one
+ * before. */
 #include "query/fhist_priv.h"
 
 #include <float.h>

@@ -228,8 +228,6 @@ static void worker_deinit(Worker *w) {
         store_samples_deinit(&w->samples);
         store_samples_deinit(&w->column);
         store_histograms_deinit(&w->histograms);
-        free(w->joined.times);
-        free(w->joined.values);
         buf_deinit(&w->error);
         *w = (Worker){ 0 };
 }

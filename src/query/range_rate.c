@@ -1,8 +1,10 @@
 /* How counters and gauges move: rate, increase, delta, irate, idelta, changes, resets.
  *
- * A counter that begins anew shows as a value less than the one before. Where that happened is looked for once for the whole series; a
- * window then adds up those few that are in it. */
+ * A counter that begins anew shows as a value less than the one before. Where that happened is looked for once for the
+ * whole series; a window then adds up those few that are in it. */
 #include "query/range_priv.h"
+
+#include <string.h>
 
 /* ---- where something happens between a sample and the one before ---- */
 
@@ -18,15 +20,20 @@ static bool happens(bool change, double before, double v) {
 
 /* Whether it does in any of a few samples: most have none, which is quick to see for many at once. */
 #define BLOCK 16
-static bool block_has(const double *v, bool change) {
-        bool any = false;
-        if (change)
-                for (size_t i = 0; i < BLOCK; i++)
-                        any |= v[i] != v[i - 1];
-        else
-                for (size_t i = 0; i < BLOCK; i++)
-                        any |= v[i] < v[i - 1];
-        return any;
+typedef double Pair __attribute__((vector_size(16), aligned(8)));
+typedef int64_t PairMask __attribute__((vector_size(16)));
+
+static inline Pair pair_at(const double *v) {
+        Pair p;
+        memcpy(&p, v, sizeof p);
+        return p;
+}
+
+static inline bool block_has(const double *v, bool change) {
+        PairMask any = { 0 };
+        for (size_t i = 0; i < BLOCK; i += 2)
+                any |= change ? pair_at(v + i) != pair_at(v + i - 1) : pair_at(v + i) < pair_at(v + i - 1);
+        return any[0] | any[1];
 }
 
 static int find_events(Arena *a, const RangeSamples *s, bool change, Events *ret_e) {
@@ -63,30 +70,70 @@ static Rate rate_of(const RangeCall *c) {
         return (Rate){ c->function != FUNCTION_DELTA, c->function == FUNCTION_RATE, (double)c->range_ms / 1000 };
 }
 
-/* Samples near the edges of a window, up to 10 % over their mean distance, say that the series goes on over them; else it is taken
- * to begin or end half a distance from them. A counter begins at 0 at the earliest. */
-static inline double extrapolation(const Rate *rate, int64_t to_start_ms, int64_t to_end_ms, int64_t between_ms, size_t n, double first,
-                                   double grown) {
-        double to_start = (double)to_start_ms / 1000, to_end = (double)to_end_ms / 1000, between = (double)between_ms / 1000;
-        double mean = between / (double)(n - 1), threshold = mean * 1.1;
-        if (to_start >= threshold)
-                to_start = mean / 2;
-        if (rate->counter && grown > 0 && first >= 0) {
-                double to_zero = between * (first / grown);
-                if (to_zero < to_start)
-                        to_start = to_zero;
-        }
-        if (to_end >= threshold)
-                to_end = mean / 2;
-        double factor = (between + to_start + to_end) / between;
-        return rate->per_second ? factor / rate->seconds : factor;
+/* Samples near the edges of a window, up to 10 % over their mean distance, say that the series goes on over them; else
+ * it is taken to begin or end half a distance from them. A counter begins at 0 at the earliest. Times are milliseconds.
+ */
+static inline double extrapolation(const Rate *rate, double to_start, double to_end, double between, double gaps,
+                                   double first, double grown) {
+        to_start /= 1000;
+        to_end /= 1000;
+        between /= 1000;
+        double mean = between / gaps, threshold = mean * 1.1;
+        to_start = to_start >= threshold ? mean / 2 : to_start;
+        double to_zero = between * (first / grown);
+        bool begins = rate->counter & (grown > 0) & (first >= 0) & (to_zero < to_start);
+        to_start = begins ? to_zero : to_start;
+        to_end = to_end >= threshold ? mean / 2 : to_end;
+        return (between + to_start + to_end) / between;
 }
 
-double range_extrapolation(const RangeCall *c, int64_t end_ms, int64_t first_ms, int64_t last_ms, size_t n, bool counter, double first,
-                           double grown) {
+double range_extrapolation(const RangeCall *c, int64_t end_ms, int64_t first_ms, int64_t last_ms, size_t n,
+                           bool counter, double first, double grown) {
         Rate rate = rate_of(c);
         rate.counter &= counter;
-        return extrapolation(&rate, first_ms - (end_ms - c->range_ms), end_ms - last_ms, last_ms - first_ms, n, first, grown);
+        double factor = extrapolation(&rate, (double)(first_ms - (end_ms - c->range_ms)), (double)(end_ms - last_ms),
+                                      (double)(last_ms - first_ms), (double)(n - 1), first, grown);
+        return rate.per_second ? factor / rate.seconds : factor;
+}
+
+/* What the windows of several steps say, apart from calculating with it: divisions wait for nothing, two at a time. */
+#define STEPS_AT_ONCE 64
+typedef struct Growths {
+        double to_start[STEPS_AT_ONCE], to_end[STEPS_AT_ONCE], between[STEPS_AT_ONCE], gaps[STEPS_AT_ONCE];
+        double first[STEPS_AT_ONCE], grown[STEPS_AT_ONCE];
+} Growths;
+
+static void extrapolate(const Rate *rate, const Growths *g, size_t n, double *out) {
+        const Rate r = *rate;
+        for (size_t i = 0; i < n; i++) {
+                double factor = extrapolation(&r, g->to_start[i], g->to_end[i], g->between[i], g->gaps[i], g->first[i],
+                                              g->grown[i]);
+                out[i] = g->grown[i] * (r.per_second ? factor / r.seconds : factor);
+        }
+}
+
+/* Puts what a window says at i. Those with less than two samples are marked by their number of gaps. */
+static inline void look_at_window(const RangeSamples *s, const Windows *w, const Events *resets, size_t *reset,
+                                  Growths *g, size_t i) {
+        int64_t end = w->end - w->step;
+        size_t n = w->hi - w->lo;
+        g->gaps[i] = (double)(int64_t)n - 1;
+        if (n < 2) {
+                g->to_start[i] = g->to_end[i] = g->between[i] = g->first[i] = g->grown[i] = 1;
+                return;
+        }
+        const double *v = s->values;
+        double grown = v[w->hi - 1] - v[w->lo];
+        while (*reset < resets->n && resets->at[*reset] <= w->lo)
+                ++*reset;
+        for (size_t k = *reset; k < resets->n && resets->at[k] < w->hi; k++)
+                grown += v[resets->at[k] - 1];
+        int64_t first = s->times[w->lo], last = s->times[w->hi - 1];
+        g->to_start[i] = (double)(first - (end - w->range));
+        g->to_end[i] = (double)(end - last);
+        g->between[i] = (double)(last - first);
+        g->first[i] = v[w->lo];
+        g->grown[i] = grown;
 }
 
 int range_rate(const RangeCall *c, const RangeSamples *s, double *out) {
@@ -98,22 +145,17 @@ int range_rate(const RangeCall *c, const RangeSamples *s, double *out) {
                         return r;
         }
         Windows w = windows_of(c, s->times, s->n);
-        const double *v = s->values;
+        Growths g;
         size_t reset = 0;
-        for (size_t k = 0; k < c->steps->n; k++) {
-                int64_t end = w.end;
-                windows_next(&w);
-                if (w.hi - w.lo < 2) {
-                        out[k] = ABSENT;
-                        continue;
+        for (size_t k = 0, n; k < c->steps->n; k += n) {
+                n = c->steps->n - k < STEPS_AT_ONCE ? c->steps->n - k : STEPS_AT_ONCE;
+                for (size_t i = 0; i < n; i++) {
+                        windows_next(&w);
+                        look_at_window(s, &w, &resets, &reset, &g, i);
                 }
-                double grown = v[w.hi - 1] - v[w.lo];
-                while (reset < resets.n && resets.at[reset] <= w.lo)
-                        reset++;
-                for (size_t i = reset; i < resets.n && resets.at[i] < w.hi; i++)
-                        grown += v[resets.at[i] - 1];
-                int64_t first = s->times[w.lo], last = s->times[w.hi - 1];
-                out[k] = grown * extrapolation(&rate, first - (end - c->range_ms), end - last, last - first, w.hi - w.lo, v[w.lo], grown);
+                extrapolate(&rate, &g, n, out + k);
+                for (size_t i = 0; i < n; i++)
+                        out[k + i] = g.gaps[i] < 1 ? ABSENT : out[k + i];
         }
         return 0;
 }
@@ -140,7 +182,8 @@ static double lost_to_resets(double left, double right, const double *v, size_t 
 }
 
 /* The samples that a window of these modes may use: [from, to). */
-static void reach(const RangeCall *c, const RangeSamples *s, const Windows *w, int64_t end, size_t *ret_from, size_t *ret_to) {
+static void reach(const RangeCall *c, const RangeSamples *s, const Windows *w, int64_t end, size_t *ret_from,
+                  size_t *ret_to) {
         int64_t start = end - c->range_ms;
         size_t from = w->lo > 0 ? w->lo - 1 : 0, to = w->hi;
         if (from < w->lo && c->reach_ms && s->times[from] <= start - c->reach_ms)

@@ -1,9 +1,10 @@
 /* Sums over windows: sum, avg, stddev, stdvar.
  *
- * A sum is calculated anew for each window, from its first sample to its last with Neumaier's correction, because one that is carried over
- * would have other digits. What makes it quick: the windows of several steps at once, whose chains of additions do not wait for
- * each other, and a correction without branches. Knuth's TwoSum finds the same rounding error as Neumaier's comparison does, exactly,
- * unless infinities come in; then the window is calculated in the plain way. */
+ * A sum is calculated anew for each window, from its first sample to its last with Neumaier's correction, because one
+ * that is carried over would have other digits. What makes it quick: the windows of several steps at once, whose chains
+ * of additions do not wait for each other, and a correction without branches. Knuth's TwoSum finds the same rounding
+ * error as Neumaier's comparison does, exactly, unless infinities come in; then the window is calculated in the plain
+ * way. */
 #include "query/range_priv.h"
 
 #define LANES 4

@@ -19,7 +19,8 @@ static Line regression(const int64_t *times, const double *v, size_t n, int64_t 
         }
         if (constant)
                 return isinf(v[0]) ? (Line){ NAN, NAN } : (Line){ 0, v[0] };
-        double sum_x = x.sum + x.c, sum_y = y.sum + y.c, sum_xy = xy.sum + xy.c, sum_x2 = x2.sum + x2.c, count = (double)n;
+        double sum_x = x.sum + x.c, sum_y = y.sum + y.c, sum_xy = xy.sum + xy.c, sum_x2 = x2.sum + x2.c,
+               count = (double)n;
         double slope = (sum_xy - sum_x * sum_y / count) / (sum_x2 - sum_x * sum_x / count);
         return (Line){ slope, sum_y / count - slope * sum_x / count };
 }

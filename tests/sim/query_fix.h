@@ -37,7 +37,7 @@ static inline void load(Bench *b, const char *series, int64_t start_s, int64_t s
         int64_t t = FIX_EPOCH + start_s * 1000;
         for (const char *at = values; *at;) {
                 char word[64];
-                int used, count = 1, got;
+                int used, count = 1, got = 0;
                 double by = 0, first;
                 assert_int_equal(sscanf(at, " %63s%n", word, &used), 1);
                 at += used;
@@ -47,10 +47,12 @@ static inline void load(Bench *b, const char *series, int64_t start_s, int64_t s
                         t += step_s * 1000;
                         continue;
                 }
-                first = strcmp(word, "stale") == 0 ? double_of(STALE_BITS) : strtod(word, NULL);
                 char *x = strchr(word, 'x');
                 if (x && (got = sscanf(x, "x%d%lf", &count, &by)) < 1)
                         fail_msg("%s: not a number of times", word);
+                if (x)
+                        *x = '\0';
+                first = strcmp(word, "stale") == 0 ? double_of(STALE_BITS) : strtod(word, NULL);
                 for (int i = 0; i < count; i++, t += step_s * 1000) {
                         assert_true(n < ARRAY_LEN(times));
                         times[n] = t;

@@ -13,7 +13,6 @@ Loads (bench/fleet_gen.c writes them once, into build/bench/streams):
 CPU is user and system time of all threads from the first request until the server is idle again. --quick: 2 hours instead of 24
 and less of the rest, a smoke test. Everything is printed, and written to build/bench/store.json."""
 import argparse
-import hashlib
 import json
 import os
 import statistics
@@ -23,10 +22,9 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from servers import BUILD, SERVERS, TOP
+from streams import program, stream
 
 WORK = os.path.join(BUILD, "bench")
-STREAMS = os.path.join(WORK, "streams")
-STREAM_AGE = 3 * 86400  # older ones are made anew: all servers take them as recent
 
 LOADS = {
     "live": (["--shape", "live", "--hours", "1"], ["--shape", "live", "--hours", "0.2"]),
@@ -66,28 +64,6 @@ ROWS = [
     ("5 min tier, of the raw tier's bytes a day", "%", "day", "rollup_5m_percent", None, None),
     ("1 h tier, of the raw tier's bytes a day", "%", "day", "rollup_1h_percent", None, None),
 ]
-
-
-def program(name):
-    path = os.path.join(BUILD, name)
-    if not os.path.exists(path):
-        sys.exit(f"{path} is missing: ninja -C build {name}")
-    return path
-
-
-def stream(options, seed):
-    """Path and description of a load, made when there is none that is young."""
-    os.makedirs(STREAMS, exist_ok=True)
-    with open(program("fleet_gen"), "rb") as f:
-        key = hashlib.sha1(f.read() + repr((options, seed)).encode()).hexdigest()[:16]
-    path = os.path.join(STREAMS, key + ".rw")
-    if os.path.exists(path + ".json") and time.time() - os.path.getmtime(path + ".json") < STREAM_AGE:
-        with open(path + ".json") as f:
-            return path, json.load(f)
-    done = subprocess.run([program("fleet_gen"), *options, "--seed", str(seed), "--end", str(int(time.time()) - 30), "--out", path], capture_output=True, text=True, check=True)
-    with open(path + ".json", "w") as f:
-        f.write(done.stdout)
-    return path, json.loads(done.stdout)
 
 
 def send(server, path, **options):

@@ -20,6 +20,7 @@ import urllib.parse
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import store
 from servers import SERVERS
+from streams import stream
 
 CPU_ENOUGH = 1.0   # seconds of a server's CPU a query
 REPEATS = (3, 5000)
@@ -207,8 +208,8 @@ def main():
     names = [s.name for s in servers]
     for s in servers:
         print(f"# {s.name}: {s.version()}")
-    older = store.stream(["--hours", str(24 * days), "--step", "60s", "--series", "500", "--labels", "rich"], a.seed, ago=30 + 3600 * (hours + 1))
-    newer = store.stream(["--hours", str(hours)], a.seed)
+    older = stream(["--hours", str(24 * days), "--step", "60s", "--series", "500", "--labels", "rich"], a.seed, ago=30 + 3600 * (hours + 1))
+    newer = stream(["--hours", str(hours)], a.seed)
     end = newer[1]["end_ms"] // 60_000 * 60 - 60
     old_end = older[1]["end_ms"] // 3_600_000 * 3600
     print(f"# {newer[1]['samples']:,} samples of {hours} h and {older[1]['samples']:,} of {days} d", flush=True)

@@ -12,6 +12,7 @@
 #   make race     the store's threads under the thread sanitizer for RACE_SECONDS (20)
 #   make fuzz     every fuzz target for FUZZ_SECONDS (600)
 #   make soak     the long tests: stuck guest for 2 min, churn of 200 domains (root)
+#   make soak-scrape  the same targets scraped by Prometheus and by Parallax for SCRAPE_SECONDS (3600), and compared
 #   make docs     the generated references in docs/reference/
 #   make install  DESTDIR and PREFIX as usual
 
@@ -20,8 +21,9 @@ FUZZ_SECONDS ?= 600
 SEEDS ?= 100000
 FIRST ?= 0
 RACE_SECONDS ?= 20
+SCRAPE_SECONDS ?= 3600
 
-.PHONY: all deps demo run test bench bench-store crash sim damage race fuzz soak docs install clean
+.PHONY: all deps demo run test bench bench-store crash sim damage race fuzz soak soak-scrape docs install clean
 all: build/build.ninja
 	@ninja -C build
 
@@ -75,6 +77,10 @@ fuzz:
 soak: all
 	@scripts/install.sh run lab test
 	@tests/system/soak.sh
+
+soak-scrape: all
+	@scripts/install.sh run test
+	@SCRAPE_SECONDS=$(SCRAPE_SECONDS) python3 tests/system/test_scrape.py
 
 docs: all
 	@build/gen-reference docs/reference

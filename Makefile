@@ -16,6 +16,7 @@
 #   make fuzz     every fuzz target for FUZZ_SECONDS (600)
 #   make soak-forward  remote write out with each receiver away for 10 minutes
 #   make soak     the long tests: stuck guest for 2 min, churn of 200 domains (root)
+#   make soak-scrape  the same targets scraped by Prometheus and by Parallax for SCRAPE_SECONDS (3600), and compared
 #   make docs     the generated references in docs/reference/
 #   make install  DESTDIR and PREFIX as usual
 
@@ -26,8 +27,9 @@ SEED ?= 1
 N ?= 20000
 FIRST ?= 0
 RACE_SECONDS ?= 20
+SCRAPE_SECONDS ?= 3600
 
-.PHONY: all deps demo run test bench bench-store bench-query differential load crash sim damage race fuzz soak soak-forward docs install clean
+.PHONY: all deps demo run test bench bench-store bench-query differential load crash sim damage race fuzz soak soak-scrape soak-forward docs install clean
 all: build/build.ninja
 	@ninja -C build
 
@@ -94,6 +96,9 @@ soak: all
 
 soak-forward: all
 	@python3 tests/system/test_remote_write_out.py 600
+soak-scrape: all
+	@scripts/install.sh run test
+	@SCRAPE_SECONDS=$(SCRAPE_SECONDS) python3 tests/system/test_scrape.py
 
 docs: all
 	@build/gen-reference docs/reference

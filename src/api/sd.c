@@ -15,7 +15,7 @@
 
 #define PORT_DEFAULT 9100
 #define REFRESH_SECONDS 60
-#define NEIGHBOURS "/proc/net/arp"
+#define NEIGHBOURS "/proc/self/net/arp"
 #define NEIGHBOURS_MAX ((size_t)1 << 20)
 #define META_MAX 64u /* labels from metadata, or from an engine */
 

@@ -16,7 +16,7 @@
 #include "rt/loop.h"
 
 #define HTTP_FETCH_CONNECTIONS 512
-#define HTTP_FETCH_BYTES ((size_t)256 << 20)
+#define HTTP_FETCH_BYTES ((size_t)128 << 20)
 #define HTTP_FETCH_BODY_LIMIT ((size_t)16 << 20) /* when a request names none */
 #define HTTP_FETCH_HEADERS_MAX 64u
 #define HTTP_FETCH_SECRET_MAX ((size_t)64 << 10)

@@ -99,9 +99,9 @@ static void no_memory(YamlErrors *e) {
 }
 
 bool scrape_job_reads_alike(const ScrapeJob *a, const ScrapeJob *b) {
-        return a->honor_labels == b->honor_labels && a->legacy_names == b->legacy_names && a->label_limit == b->label_limit &&
-               a->label_name_limit == b->label_name_limit && a->label_value_limit == b->label_value_limit &&
-               relabel_rules_equal(&a->metric_relabel, &b->metric_relabel);
+        return a->honor_labels == b->honor_labels && a->legacy_names == b->legacy_names &&
+               a->label_limit == b->label_limit && a->label_name_limit == b->label_name_limit &&
+               a->label_value_limit == b->label_value_limit && relabel_rules_equal(&a->metric_relabel, &b->metric_relabel);
 }
 
 /* ---- parts of a job ---- */

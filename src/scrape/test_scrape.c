@@ -5,6 +5,7 @@
 #include "model/test_sink.h"
 #include "net/http_server.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -22,6 +23,7 @@ typedef struct Bench {
         char dir[64], address[64];
         /* What the target answers. */
         const char *body, *type, *sd;
+        size_t body_len; /* 0: body is a text */
         int status;
         unsigned asked, complaints;
         char accept[512], query[64], problem[256];
@@ -43,7 +45,7 @@ static void answer(void *context, const HttpRequest *request, HttpResponse *resp
         (void)snprintf(b->query, sizeof b->query, "%s", x ? x : "");
         response->status = b->status;
         response->content_type = b->type;
-        buf_put_str(&response->body, b->body);
+        buf_put(&response->body, b->body, b->body_len ? b->body_len : strlen(b->body));
 }
 
 static void on_complaint(void *context, const char *job, const char *text) {
@@ -282,6 +284,24 @@ static void fallbacks_and_relabelling(void **state) {
         assert_true(last(series(b, "scrape_timeout_seconds{instance=\"%s\", job=\"j\"}")) == 1);
 }
 
+static void native_histograms_are_taken(void **state) {
+        Bench *b = *state;
+        CLEANUP(buf_deinit) Buf seed = BUF_NULL;
+        assert_int_equal(buf_read_file(&seed, AT_FDCWD, TEST_SOURCE "/fuzz/corpus/exposition_proto/native", 4096), 0);
+        b->body = seed.data + 1; /* the first byte is the fuzzer's */
+        b->body_len = seed.len - 1;
+        b->type = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+        configure(b, JOB "  scrape_native_histograms: true\n");
+        wait_until(b, up_once);
+        assert_true(last(series(b, UP)) == 1);
+        assert_non_null(strstr(b->accept, "proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,"));
+        const RecordedSeries *h = series(b, "h{a=\"b\", instance=\"%s\", job=\"j\"}");
+        assert_non_null(h);
+        assert_int_equal(h->n_histograms, 1);
+        assert_true(h->histogram.len > 0);
+        assert_null(series(b, "h_count{a=\"b\", instance=\"%s\", job=\"j\"}"));
+}
+
 #define UP_FILE "up{from=\"file\", instance=\"%s\", job=\"j\"}"
 
 static bool file_is_up(Bench *b) {
@@ -411,6 +431,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(what_vanishes_ends, setup, teardown),
                 cmocka_unit_test_setup_teardown(limits_and_wrong_answers, setup, teardown),
                 cmocka_unit_test_setup_teardown(fallbacks_and_relabelling, setup, teardown),
+                cmocka_unit_test_setup_teardown(native_histograms_are_taken, setup, teardown),
                 cmocka_unit_test_setup_teardown(files_are_followed, setup, teardown),
                 cmocka_unit_test_setup_teardown(http_discovery_is_followed, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_reload_keeps_what_stays, setup, teardown),

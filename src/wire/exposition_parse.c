@@ -260,7 +260,8 @@ static bool read_sample(ExpositionParser *p, ExpositionItem *item) {
         bool apart = take_blank(p) || (!p->openmetrics && strchr(" \t}", p->at[-1]));
         if (!apart || !take_value(p, &item->value))
                 return fail(p, "expected a value");
-        if (p->openmetrics && !p->lenient && ends_with(metric, "_created") && !(item->value >= 0 && isfinite(item->value)))
+        bool is_time = item->value >= 0 && isfinite(item->value);
+        if (p->openmetrics && !p->lenient && ends_with(metric, "_created") && !is_time)
                 return fail_at(p, value, "the value of _created must be a time");
         if (take_blank(p) && p->at < p->line_end && *p->at != '#') {
                 item->has_time = true;

@@ -178,7 +178,7 @@ def bound(text):
     return repr(v)
 
 
-def read_export(export, begin, until):
+def read_export(export):
     """{labels: [(ms, bits), ...]}"""
     found = collections.defaultdict(list)
     for line in export.stdout:
@@ -193,10 +193,14 @@ def read_export(export, begin, until):
         for key in ("le", "quantile"):
             if key in labels:
                 labels[key] = bound(labels[key])
-        if begin <= int(ms) <= until:
-            found[tuple(sorted(labels.items()))].append((int(ms), bits(number)))
+        found[tuple(sorted(labels.items()))].append((int(ms), bits(number)))
     assert export.wait() == 0
     return found
+
+
+def window(found, begin, until):
+    cut = {s: [x for x in samples if begin <= x[0] <= until] for s, samples in found.items()}
+    return {s: samples for s, samples in cut.items() if samples}
 
 
 node_port, libvirt_port, tls_port = free_port(), free_port(), free_port()
@@ -259,18 +263,22 @@ def make_certificate():
 
 
 def compare():
-    prometheus.stop()
+    """What both have of the time in which both were scraping."""
     scraper.stop()
-    until = int(time.time() * 1000)
-    theirs = read_export(prometheus.export(), 0, until)
-    ours = read_export(scraper.export(), 0, until)
-    return theirs, ours
+    prometheus.stop()
+    both = read_export(prometheus.export()), read_export(scraper.export())
+    times = [[ms for samples in found.values() for ms, _ in samples] for found in both]
+    begin, until = max(min(x) for x in times) + 2000 * INTERVAL, min(max(x) for x in times) - 1000 * INTERVAL
+    return [window(found, begin, until) for found in both]
 
 
 try:
     make_certificate()
-    node = start(node_port, "prometheus-node-exporter", f"--web.listen-address=127.0.0.1:{node_port}")
-    start(tls_port, "prometheus-node-exporter", f"--web.listen-address=127.0.0.1:{tls_port}", f"--web.config.file={path('web.yml')}")
+    # Interfaces and mounts of guests and containers come and go while other tests run.
+    STEADY = ["--collector.netdev.device-exclude=^(vnet|tap|veth|br-).*", "--collector.netclass.ignored-devices=^(vnet|tap|veth|br-).*",
+              "--collector.filesystem.mount-points-exclude=^/(dev|proc|run|sys|tmp|var/lib)($|/)", "--no-collector.arp"]
+    node = start(node_port, "prometheus-node-exporter", f"--web.listen-address=127.0.0.1:{node_port}", *STEADY)
+    start(tls_port, "prometheus-node-exporter", f"--web.listen-address=127.0.0.1:{tls_port}", f"--web.config.file={path('web.yml')}", *STEADY)
     start(libvirt_port, "prometheus-libvirt-exporter", f"--web.listen-address=127.0.0.1:{libvirt_port}", "--libvirt.uri=test:///default")
     victoria.start()
     prometheus.config = SHARED
@@ -280,8 +288,10 @@ try:
 
     @test("scrape: the same configuration makes the same targets, and all of them are up")
     def _():
-        wait_for(lambda: all(t["health"] == "up" for t in scraper.targets()), 30 + 2 * INTERVAL, lambda: scraper.targets())
-        theirs = json.loads(prometheus.get("/api/v1/targets"))["data"]["activeTargets"]
+        wait_for(lambda: all(t["health"] == "up" for t in scraper.targets()), 30 + 2 * INTERVAL, "ours are up")
+        peers = lambda: json.loads(prometheus.get("/api/v1/targets"))["data"]["activeTargets"]
+        wait_for(lambda: len(peers()) == 6 and all(t["health"] == "up" for t in peers()), 30 + 2 * INTERVAL, "Prometheus's are up")
+        theirs = peers()
         pick = lambda t: (t["scrapePool"], t["scrapeUrl"], sorted(t["labels"].items()), sorted(t["discoveredLabels"].items()),
                           t["scrapeInterval"], t["scrapeTimeout"])
         assert sorted(map(pick, scraper.targets())) == sorted(map(pick, theirs))
@@ -305,8 +315,9 @@ try:
     @test("scrape: the same series, with the same labels")
     def _():
         def steady(found):
-            # What was there in several scrapes: counters that the scrapes themselves make come at different moments.
-            return {s for s, samples in found.items() if len(samples) >= 4}
+            # What was there in most scrapes: counters that the scrapes themselves make begin at different moments.
+            most = max(len(samples) for samples in found.values())
+            return {s for s, samples in found.items() if len(samples) > most / 2}
 
         missing = [dict(s) for s in steady(theirs) if s not in ours]
         invented = [dict(s) for s in steady(ours) if s not in theirs]
@@ -314,7 +325,7 @@ try:
         assert not missing, f"{len(missing)} of {len(theirs)} are missing: {missing[:5]}"
         assert not invented, f"{len(invented)} of {len(ours)} are not Prometheus's: {invented[:5]}"
         jobs = collections.Counter(dict(s).get("job") for s in ours)
-        assert set(jobs) == {"libvirt", "node", "victoria", "prometheus", "tls"} and min(jobs.values()) > 20, jobs
+        assert set(jobs) == {"libvirt", "node", "victoria", "prometheus", "honest", "tls"} and min(jobs.values()) >= 5, jobs
         print(f"# {len(ours)} series, {sum(map(len, ours.values()))} samples, {sum(map(len, theirs.values()))} of Prometheus; "
               f"resident {figures['rss'][0]} KiB, Prometheus {figures['prometheus'][0]} KiB; {figures['cpu']:.1f} s of CPU")
 
@@ -330,7 +341,7 @@ try:
             if a != b:
                 other.append((dict(s), a, b))
         assert not other, f"{len(other)} differ: {other[:5]}"
-        assert same > 2000, same
+        assert same > 1000, same
         print(f"# {same} series whose values do not move have the same")
 
     @test("scrape: counters go through the same values at the same times")
@@ -340,10 +351,12 @@ try:
             if not dict(s)["__name__"].startswith("node_cpu_seconds_total"):
                 continue
             for ms, v in ours.get(s, []):
-                around = [struct.unpack("<d", x)[0] for t, x in samples if abs(t - ms) <= 1000 * INTERVAL + 100 and x != "stale"]
+                if v in ("stale", "nan"):
+                    continue
+                around = [struct.unpack("<d", x)[0] for t, x in samples if abs(t - ms) <= 1100 * INTERVAL and x not in ("stale", "nan")]
                 mine = struct.unpack("<d", v)[0]
                 checked += 1
-                if around and not min(around) - 0.02 <= mine <= max(around) + 1.1 * INTERVAL:
+                if len(around) > 1 and not min(around) - 0.02 <= mine <= max(around) + 0.02:
                     wrong.append((dict(s), ms, mine, around))
         assert checked > 50 and not wrong, f"{checked} checked: {wrong[:3]}"
 
@@ -388,7 +401,7 @@ try:
         assert scraper.health("wrong-ca")[0][0] == "down"
         assert scraper.health("node")[0][0] == "up"
         up = scraper.latest("__name__=up")
-        assert len(up) == len(scraper.targets())
+        assert {re.search('job="([^"]*)"', s).group(1) for s in up} >= {t["scrapePool"] for t in scraper.targets()}
         good = next(v for s, v in up.items() if 'job="good"' in s)
         assert all(v == "1" for _, v in good) and len(good) >= 3, good
         assert all(v == "0" for s, values in up.items() if 'job="slow"' in s for _, v in values)
@@ -408,7 +421,7 @@ try:
     def _():
         end(node)
         wait_for(lambda: scraper.health("node")[0][0] == "down", 10, "the target is down")
-        cpu = [v for s, v in scraper.latest("job=node").items() if s.startswith("node_cpu_seconds_total")]
+        cpu = [v for s, v in scraper.latest("job=node").items() if s.startswith("node_cpu_seconds_total") and "env=" not in s]
         assert cpu and all(values[-1][1] == "StaleNaN" for values in cpu), cpu[:1]
 
     @test("reload: what stays goes on, what is gone ends, a wrong file changes nothing")

@@ -87,11 +87,11 @@ static const Shape SHAPES[] = {
         { "sum by (host) (rate(vm_cpu_time_seconds_total[5m]))", 86400, 60 },
         { "topk(5, rate(vm_cpu_time_seconds_total[5m]))", 86400, 60 },
         { "quantile(0.9, vm_memory_rss_bytes)", 86400, 60 },
-        { "sum by (__name__) (rate({__name__=~\"vm_block_.*_bytes_total\"}[5m]))", 86400, 60 },
+        { "sum by (vm) (rate(vm_block_read_bytes_total[5m]) + rate(vm_block_write_bytes_total[5m]))", 86400, 60 },
         { "vm_cpu_time_seconds_total", 86400, 60 },
         { "sum(rate(vm_cpu_time_seconds_total[5m]))", 0, 0 },
         { "count({__name__=~\"vm_.*\"})", 0, 0 },
-        { "sum(rate({__name__=~\".+_total\"}[5m]))", 86400, 60 },
+        { "count(last_over_time({__name__=~\".+\"}[5m]))", 86400, 60 },
 };
 
 static void measure(Store *store, const Shape *s) {

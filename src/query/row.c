@@ -141,18 +141,9 @@ static int function_row(Exec *x, Worker *w, const Node *n, const RangeSamples *s
         return function_steps(x, w, n, &c, s, row->labels, row);
 }
 
-static bool any_stale(const double *v, size_t n) {
-        uint64_t found = 0, bits;
-        for (size_t i = 0; i < n; i++) {
-                memcpy(&bits, &v[i], sizeof bits);
-                found |= bits == STALE_BITS;
-        }
-        return found;
-}
-
 /* Takes staleness markers out of what was decoded. */
 static void drop_stale(StoreSamples *s) {
-        if (!any_stale(s->values, s->n))
+        if (!any_absent(s->values, s->n))
                 return;
         size_t n = 0;
         for (size_t i = 0; i < s->n; i++)

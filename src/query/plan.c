@@ -137,6 +137,7 @@ static int build_absent_range(Exec *x, const Expr *e, Node **ret) {
         int r = n ? build_range(x, e, FUNCTION_PRESENT_OVER_TIME, &n->kids[0]) : x->arena.error;
         if (r < 0)
                 return r;
+        n->kids[0]->drops_name = false; /* whose samples they are does not matter, and names that are kept cannot clash */
         n->invariant = n->kids[0]->invariant;
         n->one_name = true;
         *ret = n;

@@ -224,6 +224,8 @@ class Grammar:
             text = " " + self.rng.choice(SETS) + (" " + self.pick("on", "ignoring") + "(" + self.pick("job", "instance", "job, instance", "") + ")" if self.maybe(0.5) else "")
         else:
             op = self.rng.choice(ARITHMETIC if self.maybe(0.65) else COMPARISON)
+            if op in COMPARISON and right is left and "(" in left.format:
+                right = self.selector()  # 2.42 adds up in any order, and what is calculated twice may differ from itself
             text = " " + op + (" bool" if op in COMPARISON and self.maybe(0.4) else "") + (self.matching(depth) if self.maybe(0.45) else "")
         return Node("vector", "({0}" + text + " {1})", left, right, tag="binary")
 

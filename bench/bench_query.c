@@ -1,7 +1,8 @@
 /* CPU time of queries over a fleet of virtual machines (fleet/fleet.h): bench_query DIRECTORY [HOURS] [EXPRESSION...]
  *
  * An empty directory is filled first: 14,207 series every 10 s, written as they come, flushed and merged at the end. Then each query is run
- * until half a second has passed; the least and the mean CPU time of a run are printed. */
+ * until half a second has passed; the least and the mean CPU time of a run are printed. INSTANT=1 makes expressions of the command line
+ * instant queries, EXPLAIN=1 prints plans. */
 #include "fleet/fleet.h"
 #include "query/query.h"
 #include "store/store.h"
@@ -157,7 +158,7 @@ int main(int argc, char **argv) {
         if (stats.tier[STORE_RAW].samples + stats.head_samples == 0)
                 r = fill(store, hours);
         for (int i = 3; r == 0 && i < argc; i++)
-                measure(store, &(Shape){ argv[i], hours * INT64_C(3600), 60 });
+                measure(store, &(Shape){ argv[i], getenv("INSTANT") ? 0 : hours * INT64_C(3600), getenv("INSTANT") ? 0 : 60 });
         for (size_t i = 0; r == 0 && argc < 4 && i < ARRAY_LEN(SHAPES); i++)
                 measure(store, &SHAPES[i]);
         (void)store_close(store);

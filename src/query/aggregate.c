@@ -347,23 +347,36 @@ static int take_row(void *context, const Row *row) {
 
 /* ---- Results ---- */
 
+/* Steps whose values are gathered together: a row's values of neighbouring steps lie in one line of the cache. */
+#define GATHERED 8
+
+static void gather(Aggregation *a, Group *g, size_t first, size_t end, double *values, size_t counts[GATHERED]) {
+        memset(counts, 0, GATHERED * sizeof *counts);
+        for (size_t i = 0; i < g->rows.n; i++) {
+                const Row *row = &g->rows.rows[i];
+                for (size_t k = first; k < end; k++) {
+                        if (row_hist(row, k))
+                                (void)see_hist(a, g, k);
+                        else if (!is_absent(row->v[k]))
+                                values[(k - first) * g->rows.n + counts[k - first]++] = row->v[k];
+                }
+        }
+}
+
 static int quantile_group(Aggregation *a, Group *g) {
         const double *q = a->node->args[0];
-        double *values = arena_calloc(&a->scratch, g->rows.n, sizeof *values);
+        double *values = arena_calloc(&a->scratch, GATHERED * g->rows.n, sizeof *values);
+        size_t counts[GATHERED];
         g->v = column(a, ABSENT);
         if (!g->v || !values)
                 return g->v ? a->scratch.error : a->node->arena.error;
-        for (size_t k = 0; k < a->n; k++) {
-                size_t n = 0;
-                for (size_t i = 0; i < g->rows.n; i++) {
-                        if (row_hist(&g->rows.rows[i], k))
-                                (void)see_hist(a, g, k);
-                        else if (!is_absent(g->rows.rows[i].v[k]))
-                                values[n++] = g->rows.rows[i].v[k];
-                }
-                if (n)
-                        g->v[k] = quantile_of(q[k], values, n);
-                int r = k % 64 == 63 ? exec_check(a->x) : 0;
+        for (size_t k = 0; k < a->n; k += GATHERED) {
+                size_t end = a->n - k < GATHERED ? a->n : k + GATHERED;
+                gather(a, g, k, end, values, counts);
+                for (size_t i = k; i < end; i++)
+                        if (counts[i - k])
+                                g->v[i] = quantile_of(q[i], values + (i - k) * g->rows.n, counts[i - k]);
+                int r = exec_check(a->x);
                 if (r < 0)
                         return r;
         }

@@ -25,7 +25,7 @@ void api_query_settings_default(ApiQuerySettings *s) {
         *s = (ApiQuerySettings){
                 .max_answer = (size_t)64 << 20,
                 .lookback = SECONDS(300),
-                .concurrency = 2,
+                .concurrency = 4,
                 .concurrency_source = 2,
                 .queue = 64,
                 .queue_source = 32,

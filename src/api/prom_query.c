@@ -94,9 +94,7 @@ static void put_fault(PromJob *j, const QueryResult *r) {
                 [QUERY_BAD_DATA] = PROM_BAD_DATA, [QUERY_EXECUTION] = PROM_EXECUTION, [QUERY_TIMEOUT] = PROM_TIMEOUT,
                 [QUERY_CANCELLED] = PROM_CANCELED, [QUERY_INTERNAL] = PROM_INTERNAL,
         };
-        Span text = { r->error.data, r->error.len };
-        prom_error(&j->response, ERRORS[r->fault], "%s%.*s", r->fault == QUERY_BAD_DATA ? "invalid parameter \"query\": " : "", (int)text.len,
-                   text.text ? text.text : "");
+        prom_error(&j->response, ERRORS[r->fault], "%.*s", (int)r->error.len, r->error.data ? r->error.data : "");
 }
 
 static void query_freep(Query **q) {

@@ -119,15 +119,6 @@ static int begin_hists(Aggregation *a, Group *g) {
 
 /* ---- Floats, dense ---- */
 
-static bool is_dense(const double *v, size_t n) {
-        uint64_t found = 0, bits;
-        for (size_t k = 0; k < n; k++) {
-                memcpy(&bits, &v[k], sizeof bits);
-                found |= bits == STALE_BITS;
-        }
-        return !found;
-}
-
 /* Neumaier's sum without a branch: what s + v lost is found by taking the parts out of the result again. Nothing is lost to infinity. */
 static void add_all(double *restrict s, double *restrict c, const double *restrict v, size_t n) {
         for (size_t k = 0; k < n; k++) {
@@ -330,7 +321,7 @@ static int add_first(Aggregation *a, Group *g, const Row *row) {
         int r = begin_group(a, g);
         if (r == 0)
                 r = add_floats(a, g, row->v, false);
-        g->dense = is_dense(row->v, a->n);
+        g->dense = !any_absent(row->v, a->n);
         return r;
 }
 
@@ -350,7 +341,7 @@ static int take_row(void *context, const Row *row) {
                 r = row_copy(&a->node->arena, &a->node->steps, row, &copy);
                 return r < 0 ? r : rowlist_add(&g->rows, copy);
         }
-        r = g->begun ? add_floats(a, g, row->v, is_dense(row->v, a->n)) : add_first(a, g, row);
+        r = g->begun ? add_floats(a, g, row->v, !any_absent(row->v, a->n)) : add_first(a, g, row);
         return r == 0 && row->h ? add_hists(a, g, row) : r;
 }
 

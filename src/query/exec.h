@@ -191,6 +191,8 @@ int row_new(Arena *a, const Steps *steps, Row *ret_row) MUST_USE;
 /* A copy with everything in it. */
 int row_copy(Arena *a, const Steps *steps, const Row *from, Row *ret_row) MUST_USE;
 int row_set_hist(Arena *a, const Steps *steps, Row *row, size_t k, FHist *h) MUST_USE;
+/* Whether any of n values is absent (or a staleness marker, which is the same). */
+bool any_absent(const double *v, size_t n);
 bool row_any(const Row *row, const Steps *steps);
 /* Rows that grow. */
 typedef struct RowList {

@@ -102,6 +102,17 @@ static const Expr *range_argument(const CallExpr *c, size_t *ret_at) {
         return NULL;
 }
 
+/* Samples outside of the window are no use to most functions. */
+static int check_mode(Exec *x, const CallExpr *c, RangeMode mode) {
+        bool grows = c->function == FUNCTION_RATE || c->function == FUNCTION_INCREASE || c->function == FUNCTION_DELTA;
+        bool counts = c->function == FUNCTION_CHANGES || c->function == FUNCTION_RESETS;
+        if (mode == RANGE_PLAIN || grows || (counts && mode == RANGE_ANCHORED))
+                return 0;
+        return exec_fail(x, QUERY_EXECUTION, "%s modifier can only be used with: %s - not with %s", mode == RANGE_ANCHORED ? "anchored" : "smoothed",
+                         mode == RANGE_ANCHORED ? "changes, delta, increase, rate, resets" : "delta, increase, rate",
+                         function_info(c->function)->name);
+}
+
 /* Kids are the scalar arguments, and behind them what a subquery evaluates. */
 static int build_range(Exec *x, const Expr *e, FunctionId f, Node **ret) {
         const CallExpr *c = &e->call;
@@ -115,6 +126,8 @@ static int build_range(Exec *x, const Expr *e, FunctionId f, Node **ret) {
                 kids[n_kids++] = over->subquery.inner;
         Node *n = node_new(x, NODE_RANGE, e, n_kids);
         int r = n ? build_kids(x, n, kids) : x->arena.error;
+        if (r == 0 && !subquery)
+                r = check_mode(x, c, over->selector.mode);
         if (r < 0)
                 return r;
         const When *when = subquery ? &over->subquery.when : &over->selector.when;

@@ -34,6 +34,14 @@ static inline void windows_next(Windows *w) {
         w->end += w->step;
 }
 
+/* As kahan_add(), without a branch, and the same digits, as long as all is finite: Knuth's TwoSum finds the rounding error
+ * that Neumaier's comparison finds, exactly. */
+static inline void range_two_sum(double *sum, double *c, double v) {
+        double t = *sum + v, part = t - *sum;
+        *c += (*sum - (t - part)) + (v - part);
+        *sum = t;
+}
+
 /* Each fills out[0..steps) from the floats alone, as if there were no histograms. */
 int range_rate(const RangeCall *c, const RangeSamples *s, double *out) MUST_USE;
 void range_instant_rate(const RangeCall *c, const RangeSamples *s, double *out);

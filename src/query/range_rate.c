@@ -6,21 +6,17 @@
 
 #include <string.h>
 
-/* ---- where something happens between a sample and the one before ---- */
+/* ---- where a counter began anew ---- */
 
-/* Positions, ascending. */
-typedef struct Events {
+/* Positions of samples that are less than the one before, ascending. */
+typedef struct Resets {
         uint32_t *at;
         size_t n;
-} Events;
+} Resets;
 
-static bool happens(bool change, double before, double v) {
-        return change ? v != before && !(isnan(v) && isnan(before)) : v < before;
-}
-
-/* Whether it does in any of a few samples: most have none, which is quick to see for many at once. */
-#define BLOCK 16
-typedef double Pair __attribute__((vector_size(16), aligned(8)));
+/* Whether there is one among a few samples: most have none, which is quick to see for two at a time. */
+#define BLOCK 32
+typedef double Pair __attribute__((vector_size(16)));
 typedef int64_t PairMask __attribute__((vector_size(16)));
 
 static inline Pair pair_at(const double *v) {
@@ -29,32 +25,46 @@ static inline Pair pair_at(const double *v) {
         return p;
 }
 
-static inline bool block_has(const double *v, bool change) {
-        PairMask any = { 0 };
-        for (size_t i = 0; i < BLOCK; i += 2)
-                any |= change ? pair_at(v + i) != pair_at(v + i - 1) : pair_at(v + i) < pair_at(v + i - 1);
-        return any[0] | any[1];
+static inline bool block_has_reset(const double *v) {
+        PairMask any = { 0 }, other = { 0 };
+        for (size_t i = 0; i < BLOCK; i += 4) {
+                any |= pair_at(v + i) < pair_at(v + i - 1);
+                other |= pair_at(v + i + 2) < pair_at(v + i + 1);
+        }
+        any |= other;
+        return (any[0] | any[1]) != 0;
 }
 
-static int find_events(Arena *a, const RangeSamples *s, bool change, Events *ret_e) {
-        size_t n = 0, cap = 0;
-        uint32_t *at = NULL;
-        for (size_t i = 1; i < s->n; i++) {
-                if ((i - 1) % BLOCK == 0 && s->n - i >= BLOCK && !block_has(s->values + i, change)) {
-                        i += BLOCK - 1;
-                        continue;
-                }
-                if (!happens(change, s->values[i - 1], s->values[i]))
-                        continue;
-                if (n == cap) {
-                        at = arena_grow(a, at, cap * sizeof *at, (cap ? 2 * cap : 64) * sizeof *at);
-                        if (!at)
-                                return a->error;
-                        cap = cap ? 2 * cap : 64;
-                }
-                at[n++] = (uint32_t)i;
+static int add_reset(Arena *a, Resets *r, size_t *cap, size_t at) {
+        if (r->n == *cap) {
+                size_t more = *cap ? 2 * *cap : 64;
+                uint32_t *grown = arena_grow(a, r->at, *cap * sizeof *grown, more * sizeof *grown);
+                if (!grown)
+                        return a->error;
+                r->at = grown;
+                *cap = more;
         }
-        *ret_e = (Events){ at, n };
+        r->at[r->n++] = (uint32_t)at;
+        return 0;
+}
+
+static int find_resets(Arena *a, const RangeSamples *s, Resets *ret_resets) {
+        Resets resets = { 0 };
+        size_t cap = 0;
+        for (size_t i = 1; i < s->n;) {
+                size_t end = s->n - i < BLOCK ? s->n : i + BLOCK;
+                if (end - i == BLOCK && !block_has_reset(s->values + i)) {
+                        i = end;
+                        continue;
+                }
+                for (; i < end; i++)
+                        if (s->values[i] < s->values[i - 1]) {
+                                int r = add_reset(a, &resets, &cap, i);
+                                if (r < 0)
+                                        return r;
+                        }
+        }
+        *ret_resets = resets;
         return 0;
 }
 
@@ -113,7 +123,7 @@ static void extrapolate(const Rate *rate, const Growths *g, size_t n, double *ou
 }
 
 /* Puts what a window says at i. Those with less than two samples are marked by their number of gaps. */
-static inline void look_at_window(const RangeSamples *s, const Windows *w, const Events *resets, size_t *reset,
+static inline void look_at_window(const RangeSamples *s, const Windows *w, const Resets *resets, size_t *reset,
                                   Growths *g, size_t i) {
         int64_t end = w->end - w->step;
         size_t n = w->hi - w->lo;
@@ -138,9 +148,9 @@ static inline void look_at_window(const RangeSamples *s, const Windows *w, const
 
 int range_rate(const RangeCall *c, const RangeSamples *s, double *out) {
         Rate rate = rate_of(c);
-        Events resets = { 0 };
+        Resets resets = { 0 };
         if (rate.counter) {
-                int r = find_events(c->arena, s, false, &resets);
+                int r = find_resets(c->arena, s, &resets);
                 if (r < 0)
                         return r;
         }
@@ -244,24 +254,31 @@ void range_instant_rate(const RangeCall *c, const RangeSamples *s, double *out) 
 
 /* ---- changes, resets ---- */
 
+/* How often it happened up to each sample. */
+static void count_up(const double *v, size_t n, bool change, uint32_t *counts) {
+        uint32_t count = 0;
+        counts[0] = 0;
+        for (size_t i = 1; i < n; i++) {
+                bool both_nan = (v[i] != v[i]) & (v[i - 1] != v[i - 1]);
+                count += change ? (v[i] != v[i - 1]) & !both_nan : v[i] < v[i - 1];
+                counts[i] = count;
+        }
+}
+
 int range_counts(const RangeCall *c, const RangeSamples *s, double *out) {
-        Events events;
-        int r = find_events(c->arena, s, c->function == FUNCTION_CHANGES, &events);
-        if (r < 0)
-                return r;
+        uint32_t *counts = arena_alloc(c->arena, (s->n + 1) * sizeof *counts);
+        if (!counts)
+                return c->arena->error;
+        if (s->n)
+                count_up(s->values, s->n, c->function == FUNCTION_CHANGES, counts);
         Windows w = windows_of(c, s->times, s->n);
-        size_t from = 0, to = 0;
         for (size_t k = 0; k < c->steps->n; k++) {
                 int64_t start = w.end - w.range;
                 windows_next(&w);
                 /* Anchored: also what happened between the sample before the window and its first. */
                 bool before = c->mode != RANGE_PLAIN && w.lo > 0 &&
                               !(c->reach_ms && s->times[w.lo - 1] <= start - c->reach_ms);
-                while (from < events.n && events.at[from] < w.lo + !before)
-                        from++;
-                while (to < events.n && events.at[to] < w.hi)
-                        to++;
-                out[k] = w.hi == w.lo ? ABSENT : (double)(to > from ? to - from : 0);
+                out[k] = w.hi == w.lo ? ABSENT : (double)(counts[w.hi - 1] - counts[w.lo - before]);
         }
         return 0;
 }

@@ -103,47 +103,47 @@ static void take_args(const Node *n, size_t from, RangeCall *c) {
         }
 }
 
-int function_row(Exec *x, Worker *w, const Node *n, const RangeSamples *s, LabelSet labels, Row *row) {
-        static const Span METRIC = { METRIC_NAME_LABEL, sizeof METRIC_NAME_LABEL - 1 };
-        RangeCall c = { .function = n->function, .end_step_ms = n->step_ms, .range_ms = n->range_ms, .mode = n->mode,
-                        .metric = labelset_get(labels, METRIC), .arena = &w->arena, .notes = &w->notes,
-                        .reach_ms = n->mode == RANGE_PLAIN ? 0 : x->lookback_ms, .error = &w->error };
-        FHist **hists = NULL;
-        for (size_t from = 0; from < n->steps.n; from += STEPS_AT_ONCE) {
-                size_t count = n->steps.n - from < STEPS_AT_ONCE ? n->steps.n - from : STEPS_AT_ONCE;
-                const Steps steps = { step_time(&n->steps, from), n->steps.step_ms, count };
-                Row piece = { .v = row->v + from };
-                c.steps = &steps;
-                c.first_end_ms = n->first_ms + (int64_t)from * n->step_ms;
-                take_args(n, from, &c);
-                int r = range_evaluate(&c, s, &piece);
-                if (r == 0 && piece.h && !hists && !(hists = ARENA_ARRAY(&w->arena, FHist *, n->steps.n)))
-                        r = w->arena.error;
-                if (r == 0 && piece.h)
-                        memcpy(hists + from, piece.h, count * sizeof(FHist *));
-                if (r == -EINVAL)
-                        return exec_fail(x, QUERY_EXECUTION, "%s", buf_cstr(&w->error));
-                if (r == 0 && count < n->steps.n)
-                        r = exec_check(x);
-                if (r < 0)
-                        return r;
-        }
-        row->h = hists;
+/* Some of the steps between two looks at the clock. */
+static int some_steps(const Node *n, RangeCall *c, size_t from, size_t end, const RangeSamples *s, Row *row) {
+        const Steps steps = { step_time(&n->steps, from), n->steps.step_ms, end - from };
+        Row piece = { .v = row->v + from };
+        c->steps = &steps;
+        c->first_end_ms = n->first_ms + (int64_t)from * n->step_ms;
+        take_args(n, from, c);
+        int r = range_evaluate(c, s, &piece);
+        if (r < 0 || !piece.h)
+                return r;
+        if (!row->h)
+                row->h = ARENA_ARRAY(c->arena, FHist *, n->steps.n);
+        if (!row->h)
+                return c->arena->error;
+        memcpy(row->h + from, piece.h, (end - from) * sizeof(FHist *));
         return 0;
 }
 
-static bool any_stale(const double *v, size_t n) {
-        uint64_t found = 0, bits;
-        for (size_t i = 0; i < n; i++) {
-                memcpy(&bits, &v[i], sizeof bits);
-                found |= bits == STALE_BITS;
+int function_steps(Exec *x, Worker *w, const Node *n, const FunctionCall *f, const RangeSamples *s, LabelSet labels, Row *row) {
+        static const Span METRIC = { METRIC_NAME_LABEL, sizeof METRIC_NAME_LABEL - 1 };
+        RangeCall c = { .function = f->function, .end_step_ms = n->step_ms, .range_ms = n->range_ms, .mode = f->mode,
+                        .metric = labelset_get(labels, METRIC), .arena = &w->arena, .notes = &w->notes,
+                        .reach_ms = n->mode == RANGE_PLAIN ? 0 : x->lookback_ms, .error = &w->error };
+        int r = 0;
+        for (size_t from = f->first; r == 0 && from < f->end; from += STEPS_AT_ONCE) {
+                size_t end = f->end - from < STEPS_AT_ONCE ? f->end : from + STEPS_AT_ONCE;
+                r = some_steps(n, &c, from, end, s, row);
+                if (r == 0 && end < f->end)
+                        r = exec_check(x);
         }
-        return found;
+        return r == -EINVAL ? exec_fail(x, QUERY_EXECUTION, "%s", buf_cstr(&w->error)) : r;
+}
+
+static int function_row(Exec *x, Worker *w, const Node *n, const RangeSamples *s, Row *row) {
+        const FunctionCall c = { .function = n->function, .mode = n->mode, .first = 0, .end = n->steps.n };
+        return function_steps(x, w, n, &c, s, row->labels, row);
 }
 
 /* Takes staleness markers out of what was decoded. */
 static void drop_stale(StoreSamples *s) {
-        if (!any_stale(s->values, s->n))
+        if (!any_absent(s->values, s->n))
                 return;
         size_t n = 0;
         for (size_t i = 0; i < s->n; i++)
@@ -192,7 +192,7 @@ static int raw_row(Exec *x, Worker *w, Node *n, size_t i, Row *row) {
         RangeSamples samples;
         if (n->kind == NODE_RANGE) {
                 int r = range_samples(x, w, n, i, &samples);
-                return r < 0 ? r : function_row(x, w, n, &samples, row->labels, row);
+                return r < 0 ? r : function_row(x, w, n, &samples, row);
         }
         int r = read_raw(x, w, n, i);
         if (r < 0)
@@ -267,7 +267,7 @@ static int subquery_row(Exec *x, Worker *w, Node *n, size_t i, Row *row) {
                 r = spread.h ? inner_hists(w, &spread, inner, &s) : w->arena.error;
         }
         if (r == 0)
-                r = function_row(x, w, n, &s, row->labels, row);
+                r = function_row(x, w, n, &s, row);
         return r < 0 ? r : row_any(row, &n->steps);
 }
 

@@ -407,10 +407,11 @@ static int run(Match *b) {
         b->include = names_sorted(scratch(b), e->include, e->n_include);
         b->matched = ARENA_ARRAY(scratch(b), bool *, b->m.map.n);
         int r = scratch(b)->error;
+        /* Whatever side the many are on, as in Prometheus: with group_right, fill_left is for those on the right. */
         if (r == 0)
-                r = fill_column(b, e->has_fill_right, e->fill_right, b->swapped ? &b->fill_many : &b->fill_one);
+                r = fill_column(b, e->has_fill_right, e->fill_right, &b->fill_one);
         if (r == 0)
-                r = fill_column(b, e->has_fill_left, e->fill_left, b->swapped ? &b->fill_one : &b->fill_many);
+                r = fill_column(b, e->has_fill_left, e->fill_left, &b->fill_many);
         if (r == 0)
                 r = gather_ones(b);
         for (size_t i = 0; r == 0 && i < b->many->n; i++) {

@@ -28,7 +28,8 @@ typedef struct Info {
         Expr expr;
         Matcher *matchers;
         size_t n_matchers;
-        bool by_name;        /* the user gave matchers of the name, or none of any kind */
+        bool by_name;        /* the user said what name info metrics have, or gave no matchers of any kind */
+        bool by_suffix;      /* he only said what name they do not have: it ends in _info */
         Arena arena;
         LabelMap names, groups;
         InfoGroup *info;
@@ -47,23 +48,36 @@ static bool is_name(const Matcher *m) {
         return span_is(m->name, METRIC_NAME_LABEL);
 }
 
+static bool is_positive(const Matcher *m) {
+        return m->type == MATCH_EQUAL || m->type == MATCH_REGEX;
+}
+
+static bool ends_in_info(LabelSet l) {
+        static const char SUFFIX[] = "_info";
+        const size_t n = sizeof SUFFIX - 1;
+        Span name = labelset_get(l, METRIC);
+        return name.len > n && memcmp(name.text + name.len - n, SUFFIX, n) == 0;
+}
+
 /* ---- Info series ---- */
 
 static int take_matchers(Info *f) {
         static const Matcher TARGET = { .type = MATCH_EQUAL, .name = { "__name__", 8 }, .value = { "target_info", 11 } };
         const SelectorExpr *s = data_selector(f);
         size_t n = s ? s->n_matchers : 0;
-        bool named = false;
+        bool named = false, positive = false;
         f->matchers = ARENA_ARRAY(&f->arena, Matcher, n + 1);
         if (!f->matchers)
                 return f->arena.error;
         for (size_t i = 0; i < n; i++) {
                 f->matchers[f->n_matchers++] = s->matchers[i];
                 named |= is_name(&s->matchers[i]);
+                positive |= is_name(&s->matchers[i]) && is_positive(&s->matchers[i]);
         }
         if (!named)
                 f->matchers[f->n_matchers++] = TARGET;
-        f->by_name = named || !s;
+        f->by_name = positive || !s;
+        f->by_suffix = named && !positive;
         return 0;
 }
 
@@ -115,6 +129,8 @@ static int fail_duplicate(Info *f, LabelSet before, double before_s, LabelSet l,
 static int take_series(void *context, const Row *row) {
         Info *f = context;
         InfoSeries *s = &f->series[f->n_series];
+        if (f->by_suffix && !ends_in_info(row->labels))
+                return 0;
         s->labels = (LabelSet){ (const uint8_t *)arena_copy(&f->arena, row->labels.run, row->labels.len), row->labels.len };
         int r = s->labels.run ? group_of(f, s->labels, &s->group) : f->arena.error;
         if (r < 0)

@@ -201,14 +201,6 @@ static int date_value(Exec *x, Node *n) {
         return r;
 }
 
-static void drop_empty(Value *v, const Steps *steps) {
-        size_t kept = 0;
-        for (size_t i = 0; i < v->n_rows; i++)
-                if (row_any(&v->rows[i], steps))
-                        v->rows[kept++] = v->rows[i];
-        v->n_rows = kept;
-}
-
 static int whole(Exec *x, Node *n, const Value *args) {
         CLEANUP(buf_deinit) Buf error = BUF_NULL;
         const WholeCall c = { .call = n->expr, .steps = &n->steps, .delayed_names = x->delayed_names, .arena = &n->arena,
@@ -218,7 +210,7 @@ static int whole(Exec *x, Node *n, const Value *args) {
                 return exec_fail(x, QUERY_EXECUTION, "%s", buf_cstr(&error));
         if (r < 0 || n->value.type != TYPE_VECTOR)
                 return r;
-        drop_empty(&n->value, &n->steps);
+        rows_drop_empty(&n->value, &n->steps);
         return rows_merge(x, &n->arena, &n->steps, &n->value, false);
 }
 

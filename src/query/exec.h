@@ -201,6 +201,8 @@ typedef struct RowList {
         size_t n, cap;
 } RowList;
 int rowlist_add(RowList *l, Row row) MUST_USE;
+/* Takes out those that have no value at any step. */
+void rows_drop_empty(Value *v, const Steps *steps);
 /* Rows with equal labels become one. -EEXIST when two of them have a value at the same step or, with `strict`, exist at all. */
 int rows_merge(Exec *x, Arena *a, const Steps *steps, Value *v, bool strict) MUST_USE;
 int fail_same_labels(Exec *x);

@@ -98,6 +98,14 @@ int rowlist_add(RowList *l, Row row) {
         return 0;
 }
 
+void rows_drop_empty(Value *v, const Steps *steps) {
+        size_t kept = 0;
+        for (size_t i = 0; i < v->n_rows; i++)
+                if (row_any(&v->rows[i], steps))
+                        v->rows[kept++] = v->rows[i];
+        v->n_rows = kept;
+}
+
 int fail_same_labels(Exec *x) {
         return exec_fail(x, QUERY_EXECUTION, "vector cannot contain metrics with the same labelset");
 }

@@ -111,6 +111,11 @@ static void test_matching(void **state) {
         expect(b, "l and on(a) r", 0, "l{a=\"x\", i=\"1\"} 1\nl{a=\"x\", i=\"2\"} 3");
         expect(b, "l unless on(a) r", 0, "l{a=\"y\", i=\"1\"} 5");
         expect(b, "l or on(a) r", 0, "l{a=\"x\", i=\"1\"} 1\nl{a=\"x\", i=\"2\"} 3\nl{a=\"y\", i=\"1\"} 5\nr{a=\"z\", t=\"v\"} 30");
+        /* Two of the many get the same labels, although a filter leaves one. */
+        expect(b, "label_replace(l, \"i\", \"\", \"\", \"\") or l", 0,
+               "execution: vector cannot contain metrics with the same labelset");
+        expect(b, "l < on(a) group_left(i) label_replace(r{a=\"x\"}, \"i\", \"9\", \"\", \"\") - 8", 0,
+               "execution: multiple matches for labels: grouping labels must ensure unique matches");
         expect(b, "-l{i=\"2\"}", 0, "{a=\"x\", i=\"2\"} -3");
         expect(b, "{i=\"1\",a=\"x\"} + {a=\"x\",i=\"1\"}", 0, "{a=\"x\", i=\"1\"} 2");
         expect(b, "abs({a=\"x\"})", 0, "{a=\"x\", i=\"1\"} 1\n{a=\"x\", i=\"2\"} 3\n{a=\"x\", t=\"u\"} 10");

@@ -2,7 +2,7 @@
  *
  * An empty directory is filled first: 14,207 series every 10 s, written as they come, flushed and merged at the end. Then each query is run
  * until half a second has passed; the least and the mean CPU time of a run are printed. INSTANT=1 makes expressions of the command line
- * instant queries, EXPLAIN=1 prints plans. */
+ * instant queries, EXPLAIN=1 prints plans, THREADS=n lets so many help. */
 #include "fleet/fleet.h"
 #include "query/query.h"
 #include "store/store.h"
@@ -16,7 +16,7 @@
 #define SERIES 14207
 #define END_MS INT64_C(1767312000000)
 
-static int64_t data_end_ms = END_MS;
+static const int64_t data_end_ms = END_MS;
 
 static WallTime wall(void *context) {
         return (WallTime){ END_MS * NS_PER_MS };
@@ -95,7 +95,7 @@ static const Shape SHAPES[] = {
         { "count(last_over_time({__name__=~\".+\"}[5m]))", 86400, 60 },
 };
 
-static void measure(Store *store, const Shape *s) {
+static void measure(Store *store, Pool *pool, const Shape *s) {
         double least = 1e18, total = 0;
         unsigned runs = 0;
         QueryStats stats = { 0 };
@@ -106,6 +106,7 @@ static void measure(Store *store, const Shape *s) {
                 query_limits_default(&q.limits);
                 q.limits.max_samples = UINT64_MAX / 2;
                 q.explain = runs == 0 && getenv("EXPLAIN");
+                q.pool = pool;
                 double begun = cpu_ms();
                 Query *query = query_run(store, &q);
                 double took = cpu_ms() - begun;
@@ -153,14 +154,23 @@ int main(int argc, char **argv) {
                 fprintf(stderr, "%s: %s\n", argv[1], strerror(-r));
                 return 1;
         }
+        Loop *loop = NULL;
+        Pool *pool = NULL;
+        const char *threads = getenv("THREADS");
+        const PoolOptions pool_options = { .name = "query", .threads = threads ? (unsigned)strtoul(threads, NULL, 10) : 1,
+                                           .max_waiting = 1, .max_waiting_source = 1 };
+        if (threads && (loop_new(&loop) < 0 || pool_new(loop, &pool_options, &pool) < 0))
+                return 1;
         StoreStats stats;
         store_stats(store, &stats);
         if (stats.tier[STORE_RAW].samples + stats.head_samples == 0)
                 r = fill(store, hours);
         for (int i = 3; r == 0 && i < argc; i++)
-                measure(store, &(Shape){ argv[i], getenv("INSTANT") ? 0 : hours * INT64_C(3600), getenv("INSTANT") ? 0 : 60 });
+                measure(store, pool, &(Shape){ argv[i], getenv("INSTANT") ? 0 : hours * INT64_C(3600), getenv("INSTANT") ? 0 : 60 });
         for (size_t i = 0; r == 0 && argc < 4 && i < ARRAY_LEN(SHAPES); i++)
-                measure(store, &SHAPES[i]);
+                measure(store, pool, &SHAPES[i]);
+        (void)pool_free(pool);
+        (void)loop_free(loop);
         (void)store_close(store);
         return r < 0;
 }

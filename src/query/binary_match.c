@@ -147,7 +147,7 @@ static int gather_ones(Match *b) {
         int r = b->ones ? 0 : scratch(b)->error;
         for (size_t i = 0; r == 0 && i < b->one->n; i++) {
                 r = add_one(b, &b->one->rows[i], b->one->group[i]);
-                if (r == 0 && i % 64 == 63)
+                if (r == 0)
                         r = exec_check(b->x);
         }
         return r;
@@ -435,7 +435,7 @@ static int run(Match *b) {
                 r = gather_ones(b);
         for (size_t i = 0; r == 0 && i < b->many->n; i++) {
                 r = match_many(b, i);
-                if (r == 0 && i % 16 == 15)
+                if (r == 0)
                         r = exec_check(b->x);
         }
         for (uint32_t g = 0; r == 0 && b->fill_many && g < b->m.map.n; g++)

@@ -50,7 +50,7 @@ static int copy_all(Exec *x, Node *n, const MatchSide *s, RowList *out) {
                 r = row_copy(&n->arena, &n->steps, &s->rows[i], &row);
                 if (r == 0)
                         r = rowlist_add(out, row);
-                if (r == 0 && i % 64 == 63)
+                if (r == 0)
                         r = exec_check(x);
         }
         return r;
@@ -61,7 +61,7 @@ static int mask_all(Exec *x, Node *n, Matching *m, const MatchSide *s, const Mat
         int r = m->arena.error;
         for (size_t i = 0; r == 0 && i < s->n; i++) {
                 r = add_masked(n, &p, &s->rows[i], s->group[i], wanted, out);
-                if (r == 0 && i % 64 == 63)
+                if (r == 0)
                         r = exec_check(x);
         }
         return r;

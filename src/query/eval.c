@@ -16,8 +16,9 @@ typedef struct Wave {
         int errors[WORKERS];
 } Wave;
 
-#define WAVE_BYTES ((size_t)16 << 20)
-#define BLOCK_MOST ((size_t)64)
+#define WAVE_BYTES ((size_t)1 << 20) /* of values: what is made is to be in a cache when it is taken */
+#define BLOCK_MOST ((size_t)512)
+#define ROWS_SHARED ((size_t)64) /* fewer are not worth waking a thread */
 
 static void make_block(void *context, size_t worker) {
         Wave *v = context;
@@ -83,9 +84,11 @@ static int wave_init(Wave *v, Arena *a, size_t workers) {
         return a->error;
 }
 
-static int stream_kept(Node *n, RowTake take, void *context) {
+static int stream_kept(Exec *x, Node *n, RowTake take, void *context) {
         for (size_t i = 0; i < n->value.n_rows; i++) {
-                int r = take(context, &n->value.rows[i]);
+                int r = exec_check(x);
+                if (r == 0)
+                        r = take(context, &n->value.rows[i]);
                 if (r < 0)
                         return r;
         }
@@ -96,8 +99,8 @@ int rows_stream(Exec *x, Node *n, const Steps *steps, RowTake take, void *contex
         if (steps->n == 0)
                 return 0;
         if (n->has_value && n->steps.n == steps->n)
-                return stream_kept(n, take, context);
-        size_t rows = node_rows(n), workers = x->request->pool && rows >= 2 * WORKERS ? WORKERS : 1;
+                return stream_kept(x, n, take, context);
+        size_t rows = node_rows(n), workers = x->request->pool && rows >= ROWS_SHARED ? WORKERS : 1;
         size_t room = WAVE_BYTES / WORKERS / sizeof(double) / steps->n, even = rows / WORKERS / 2;
         CLEANUP(arena_deinit) Arena a = ARENA(&x->budget);
         Wave v = { .x = x, .node = n, .steps = steps, .block = workers == 1 ? 1 : even < BLOCK_MOST ? even : BLOCK_MOST };
@@ -143,7 +146,7 @@ static int collect(Exec *x, Node *n) {
         if (r < 0)
                 return r;
         n->value = (Value){ .type = TYPE_VECTOR, .rows = c.list.rows, .n_rows = c.list.n };
-        n->has_value = true;
+        n->has_value = n->kept = true;
         if (!n->drops_name || n->one_name || x->delayed_names)
                 return 0;
         return rows_merge(x, &n->arena, &n->steps, &n->value, n->kind == NODE_RANGE);
@@ -354,7 +357,6 @@ static int make_value(Exec *x, Node *n) {
                 r = check_points(x, n, n->value.n_rows);
         n->has_value = true;
         atomic_store_explicit(&n->figures.rows, n->value.n_rows, memory_order_relaxed);
-        atomic_store_explicit(&n->figures.bytes, 0, memory_order_relaxed);
         if (!node_is_rowwise(x, n))
                 atomic_fetch_add_explicit(&n->figures.ns, (uint64_t)mono_since(mono_now(), begun).ns, memory_order_relaxed);
         /* Functions of whole vectors give back rows of their arguments; samples are made of them at the end. */
@@ -369,10 +371,12 @@ static int open_same(Exec *x, Node **n) {
         int r = first ? node_open(x, &first) : 0;
         if (r < 0 || !first)
                 return r;
-        if (first->has_value)
+        if (first->has_value) {
+                first->shared = true;
                 *n = first;
-        else
+        } else {
                 node_done(first);
+        }
         return 0;
 }
 

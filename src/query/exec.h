@@ -35,7 +35,7 @@ typedef enum NodeKind {
 } NodeKind;
 
 typedef struct NodeFigures {
-        atomic_uint_fast64_t rows, samples, bytes, ns;
+        atomic_uint_fast64_t rows, samples, ns;
 } NodeFigures;
 
 typedef struct Selection Selection;
@@ -63,6 +63,7 @@ struct Node {
 
         /* When it runs. */
         bool opened, has_value, kids_done;
+        bool shared, kept;   /* for explaining: an equal one uses its value; its rows were collected */
         const double *args[8]; /* scalar arguments, a value for each step */
         size_t n_args;
         Arena arena;
@@ -103,7 +104,7 @@ typedef struct Exec {
         Worker workers[WORKERS];
         MonoTime started, deadline;
         int64_t parse_ns, select_ns;
-        atomic_uint_fast64_t samples, series, bytes;
+        atomic_uint_fast64_t samples, series;
         atomic_uint_fast64_t tier_ms[STORE_TIER_COUNT];
 
         atomic_bool failed;

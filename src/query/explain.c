@@ -36,7 +36,7 @@ static void put_expr(const Expr *e, Buf *out) {
 }
 
 static bool is_fused(const Exec *x, const Node *parent, const Node *n) {
-        return parent && node_is_rowwise(x, n) && !n->has_value &&
+        return parent && node_is_rowwise(x, n) && !n->kept &&
                (node_is_rowwise(x, parent) || parent->kind == NODE_AGGREGATE || parent->kind == NODE_ABSENT_RANGE);
 }
 
@@ -54,8 +54,8 @@ static void put_node(const Exec *x, const Node *parent, const Node *n, unsigned 
         buf_printf(out, ", %.3f ms", (double)ns / 1e6);
         if (is_fused(x, parent, n))
                 buf_put_str(out, ", fused: row by row into the node above");
-        if (n->users > 1)
-                buf_put_str(out, ", shared");
+        if (n->shared)
+                buf_put_str(out, ", evaluated once for several places");
         buf_put_str(out, "]\n");
 }
 

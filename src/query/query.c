@@ -9,6 +9,8 @@
 #define SUBQUERY_STEP_DEFAULT_MS INT64_C(60000)
 #define TIME_MOST_MS (INT64_C(1) << 53) /* what a double holds exactly */
 
+#define SAMPLE_BYTES 16 /* decoded */
+
 struct Query {
         Exec exec;
         QueryResult result;
@@ -243,7 +245,7 @@ static void let_go(Exec *x) {
 }
 
 static void take_stats(Exec *x, QueryStats *s) {
-        *s = (QueryStats){ .samples = atomic_load(&x->samples), .series = atomic_load(&x->series), .bytes_read = atomic_load(&x->bytes),
+        *s = (QueryStats){ .samples = atomic_load(&x->samples), .series = atomic_load(&x->series), .bytes_read = atomic_load(&x->samples) * SAMPLE_BYTES,
                            .peak_memory = atomic_load(&x->budget.peak) };
         s->peak_samples = s->samples;
         s->total = mono_since(mono_now(), x->started);

@@ -41,6 +41,11 @@ static void test_ranges(void **state) {
         expect(b, "c_total[2m:30s]", 300, "c_total{a=\"x\"} 180@210 240@240 240@270 300@300");
         expect_range(b, "increase(c_total[2m]) / 2", 120, 300, 60, "{a=\"x\"} 60 60 60 60");
         expect_range(b, "max_over_time(rate(c_total[2m])[3m:1m] @ end())", 120, 300, 60, "{a=\"x\"} 1 1 1 1");
+        b->request.features = PROMQL_EXTENDED_RANGE;
+        expect(b, "c_total[90s] anchored", 300, "c_total{a=\"x\"} 180@210 240@240 300@300");
+        expect(b, "c_total[90s] smoothed", 330, "c_total{a=\"x\"} 240@240 300@300 330@330");
+        expect(b, "c_total smoothed", 330, "c_total{a=\"x\"} 330");
+        expect(b, "c_total[1m] anchored", 3000, "");
         expect(b, "absent_over_time(nothing{x=\"y\"}[5m])", 300, "{x=\"y\"} 1");
         expect(b, "absent_over_time(c_total[5m])", 300, "");
         expect(b, "last_over_time(c_total[5m])", 300, "c_total{a=\"x\"} 300");

@@ -1,9 +1,11 @@
-/* Arithmetic and comparisons of two vectors. Rows are matched once, by group; then each pair is calculated over all steps in one pass.
+/* Arithmetic and comparisons of two vectors. Rows are matched once, by group; then each pair is calculated over all
+ * steps in one pass.
  *
- * One side is the "one": at most one of its rows in a group may have a value at a step. Its rows that give the result the same labels are
- * joined to one column first, so that mostly each row of the other side, the "many" (which in one-to-one matching may be no more than one at
- * a step either), meets a single column. What the rules are about, two rows at the same step, is found where columns are joined or
- * results written; it is an error only where the step has anything to calculate. */
+ * One side is the "one": at most one of its rows in a group may have a value at a step. Its rows that give the result
+ * the same labels are joined to one column first, so that mostly each row of the other side, the "many" (which in
+ * one-to-one matching may be no more than one at a step either), meets a single column. What the rules are about, two
+ * rows at the same step, is found where columns are joined or results written; it is an error only where the step has
+ * anything to calculate. */
 #include "query/match.h"
 
 /* Rows of the one side in a group that give results the same labels. */
@@ -122,7 +124,8 @@ static int join_one(Match *b, One *o, const Row *row) {
 }
 
 static int add_one(Match *b, const Row *row, uint32_t group) {
-        LabelSet included = b->expr->n_include ? labelset_keep(scratch(b), row->labels, b->include, b->expr->n_include) : (LabelSet){ 0 };
+        LabelSet included = b->expr->n_include ? labelset_keep(scratch(b), row->labels, b->include, b->expr->n_include)
+                                               : (LabelSet){ 0 };
         if (b->expr->n_include && !included.run)
                 return scratch(b)->error;
         One **at = &b->ones[group], *same = NULL;
@@ -172,7 +175,8 @@ static LabelSet result_labels(Match *b, LabelSet many, LabelSet one_included) {
         bool drop = changes_name(e->op) || (e->bool_modifier && !b->x->delayed_names);
         LabelSet l = labelset_without(a, many, NULL, 0, changes_name(e->op));
         if (l.run && e->card == CARD_ONE_TO_ONE)
-                l = e->on ? labelset_keep(a, l, b->m.names, e->n_labels) : labelset_without(a, l, b->m.names, e->n_labels, false);
+                l = e->on ? labelset_keep(a, l, b->m.names, e->n_labels)
+                          : labelset_without(a, l, b->m.names, e->n_labels, false);
         l = included_labels(b, l, one_included);
         if (l.run && drop && !changes_name(e->op))
                 l = labelset_drop_name(a, l);
@@ -193,7 +197,8 @@ static int pair_hists(Match *b, const Columns *c, size_t k, Row *row) {
         FHist *lh = c->lh ? c->lh[k] : NULL, *rh = c->rh ? c->rh[k] : NULL, *h;
         double v;
         bool keep;
-        int r = binary_histograms(&b->node->arena, e->op, lh, c->l[k], rh, c->r[k], &b->x->notes, b->node->expr->place, &h, &v, &keep);
+        int r = binary_histograms(&b->node->arena, e->op, lh, c->l[k], rh, c->r[k], &b->x->notes, b->node->expr->place,
+                                  &h, &v, &keep);
         if (r < 0 || (!h && is_absent(v)))
                 return r;
         if (binary_is_comparison(e->op)) {
@@ -274,7 +279,8 @@ static int check_matched(Match *b, uint32_t group, const bool *seen) {
         for (size_t k = 0; k < b->node->steps.n; k++) {
                 if (seen[k] && before[k] && b->expr->card == CARD_ONE_TO_ONE)
                         return exec_fail(b->x, QUERY_EXECUTION,
-                                         "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)");
+                                         "multiple matches for labels: many-to-one matching must be explicit "
+                                         "(group_left/group_right)");
                 before[k] |= seen[k];
         }
         return 0;
@@ -293,7 +299,8 @@ static bool remembers(const Match *b, uint32_t group) {
 static int add_result(Match *b, Row row, Origin origin) {
         if (b->out.n == b->cap_origins) {
                 size_t cap = b->cap_origins ? 2 * b->cap_origins : 64;
-                Origin *origins = arena_grow(scratch(b), b->origins, b->cap_origins * sizeof *origins, cap * sizeof *origins);
+                Origin *origins =
+                        arena_grow(scratch(b), b->origins, b->cap_origins * sizeof *origins, cap * sizeof *origins);
                 if (!origins)
                         return scratch(b)->error;
                 b->origins = origins;
@@ -305,13 +312,16 @@ static int add_result(Match *b, Row row, Origin origin) {
 
 /* Two results of a group may have equal labels, and a filter may have taken away what shows that. */
 static bool hides_matches(const Match *b, uint32_t group) {
-        return b->expr->card != CARD_ONE_TO_ONE && binary_is_comparison(b->expr->op) && !b->expr->bool_modifier && has_several(b, group);
+        return b->expr->card != CARD_ONE_TO_ONE && binary_is_comparison(b->expr->op) && !b->expr->bool_modifier &&
+               has_several(b, group);
 }
 
-static int add_pair(Match *b, uint32_t group, const Row *many, LabelSet one_labels, const double *one_v, FHist *const *one_h) {
+static int add_pair(Match *b, uint32_t group, const Row *many, LabelSet one_labels, const double *one_v,
+                    FHist *const *one_h) {
         const Steps *steps = &b->node->steps;
         Arena *a = &b->node->arena;
-        const Columns c = b->swapped ? (Columns){ one_v, many->v, one_h, many->h } : (Columns){ many->v, one_v, many->h, one_h };
+        const Columns c =
+                b->swapped ? (Columns){ one_v, many->v, one_h, many->h } : (Columns){ many->v, one_v, many->h, one_h };
         bool hides = hides_matches(b, group);
         bool *seen = hides || remembers(b, group) ? ARENA_ARRAY(scratch(b), bool, steps->n) : NULL;
         Row row = { .v = values_new(a, steps), .drop_name = b->expr->bool_modifier };
@@ -364,7 +374,8 @@ static int match_many(Match *b, size_t i) {
 static int match_unmatched(Match *b, uint32_t group) {
         const Steps *steps = &b->node->steps;
         for (const One *o = b->ones[group]; o; o = o->next) {
-                Row many = { .v = values_new(scratch(b), steps), .labels = matching_labels(&b->m, scratch(b), o->labels) };
+                Row many = { .v = values_new(scratch(b), steps),
+                             .labels = matching_labels(&b->m, scratch(b), o->labels) };
                 if (!many.v || !many.labels.run)
                         return scratch(b)->error;
                 for (size_t k = 0; k < steps->n; k++)
@@ -405,7 +416,8 @@ static int check_unique(Match *b) {
                 if (added)
                         first[number] = i;
                 else if (share_step(b, first[number], i))
-                        return exec_fail(b->x, QUERY_EXECUTION, "multiple matches for labels: grouping labels must ensure unique matches");
+                        return exec_fail(b->x, QUERY_EXECUTION,
+                                         "multiple matches for labels: grouping labels must ensure unique matches");
         }
         return r;
 }

@@ -1,4 +1,5 @@
-/* and, or, unless: of each match group it is known at which steps the other side has anything; rows are masked by that. */
+/* and, or, unless: of each match group it is known at which steps the other side has anything; rows are masked by that.
+ */
 #include "query/match.h"
 
 /* Steps at which any row of a side's group has something, made when a group is first asked for. */
@@ -56,7 +57,8 @@ static int copy_all(Exec *x, Node *n, const MatchSide *s, RowList *out) {
         return r;
 }
 
-static int mask_all(Exec *x, Node *n, Matching *m, const MatchSide *s, const MatchSide *other, bool wanted, RowList *out) {
+static int mask_all(Exec *x, Node *n, Matching *m, const MatchSide *s, const MatchSide *other, bool wanted,
+                    RowList *out) {
         Presence p = { .m = m, .side = other, .steps = &n->steps, .of = ARENA_ARRAY(&m->arena, bool *, m->map.n) };
         int r = m->arena.error;
         for (size_t i = 0; r == 0 && i < s->n; i++) {

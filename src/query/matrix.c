@@ -25,16 +25,19 @@ static int merge_samples(Exec *x, const RangeSamples *s, MatrixRow *row) {
 
 static double on_line(const RangeSamples *s, size_t i, int64_t t) {
         double before = s->values[i - 1];
-        return before + (s->values[i] - before) * (double)(t - s->times[i - 1]) / (double)(s->times[i] - s->times[i - 1]);
+        return before +
+               (s->values[i] - before) * (double)(t - s->times[i - 1]) / (double)(s->times[i] - s->times[i - 1]);
 }
 
-/* `anchored` and `smoothed`: the window gets a sample on each of its ends, the value before it or what lies on the line. */
+/* `anchored` and `smoothed`: the window gets a sample on each of its ends, the value before it or what lies on the
+ * line. */
 static int extend(Exec *x, const Node *n, RangeSamples *s) {
         int64_t begin = n->first_ms - n->range_ms, end = n->first_ms;
         bool smoothed = n->mode == RANGE_SMOOTHED;
         size_t first = 0, behind = 0, count = 0;
         if (s->n_hists)
-                return exec_fail(x, QUERY_EXECUTION, "smoothed and anchored modifiers do not work with native histograms");
+                return exec_fail(x, QUERY_EXECUTION,
+                                 "smoothed and anchored modifiers do not work with native histograms");
         while (first < s->n && s->times[first] <= begin)
                 first++;
         for (behind = first; behind < s->n && s->times[behind] < end;)
@@ -65,8 +68,10 @@ static int check_points(Exec *x, uint64_t points) {
         uint64_t most = x->request->limits.max_points;
         if (points <= most)
                 return 0;
-        return exec_fail(x, QUERY_EXECUTION, "the result has more than %llu points (limit query.max_points): ask for less time or fewer series",
-                         (unsigned long long)most);
+        return exec_fail(
+                x, QUERY_EXECUTION,
+                "the result has more than %llu points (limit query.max_points): ask for less time or fewer series",
+                (unsigned long long)most);
 }
 
 static int selected(Exec *x, Node *n, MatrixRow *rows, size_t *ret_n) {

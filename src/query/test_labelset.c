@@ -10,12 +10,15 @@
 static LabelSet make(Arena *a, const char *const *pairs, size_t n) {
         Label labels[LABELS_MAX];
         for (size_t i = 0; i < n; i++)
-                labels[i] = (Label){ { pairs[2 * i], strlen(pairs[2 * i]) }, { pairs[2 * i + 1], strlen(pairs[2 * i + 1]) } };
+                labels[i] = (Label){ { pairs[2 * i], strlen(pairs[2 * i]) },
+                                     { pairs[2 * i + 1], strlen(pairs[2 * i + 1]) } };
         CLEANUP(buf_deinit) Buf run = BUF_NULL;
         assert_int_equal(labels_build(labels, n, &run), LABELS_OK);
         return (LabelSet){ (uint8_t *)arena_copy(a, run.data, run.len), (uint32_t)run.len };
 }
-#define MAKE(a, ...) make((a), (const char *const[]){ __VA_ARGS__ }, sizeof((const char *const[]){ __VA_ARGS__ }) / (2 * sizeof(char *)))
+#define MAKE(a, ...)                                                                                                   \
+        make((a), (const char *const[]){ __VA_ARGS__ },                                                                \
+             sizeof((const char *const[]){ __VA_ARGS__ }) / (2 * sizeof(char *)))
 
 static void assert_prints(LabelSet l, const char *wanted) {
         CLEANUP(buf_deinit) Buf text = BUF_NULL;
@@ -41,7 +44,8 @@ static void test_keep_and_without(void **state) {
         CLEANUP(arena_deinit) Arena a = ARENA(&budget);
         LabelSet l = MAKE(&a, "__name__", "up", "b", "2", "d", "4", "f", "6");
         assert_prints(labelset_drop_name(&a, l), "{b=\"2\", d=\"4\", f=\"6\"}");
-        assert_prints(labelset_keep(&a, l, (Span[]){ S("a"), S("b"), S("c"), S("f"), S("g") }, 5), "{b=\"2\", f=\"6\"}");
+        assert_prints(labelset_keep(&a, l, (Span[]){ S("a"), S("b"), S("c"), S("f"), S("g") }, 5),
+                      "{b=\"2\", f=\"6\"}");
         assert_prints(labelset_keep(&a, l, (Span[]){ S("__name__") }, 1), "up");
         assert_prints(labelset_keep(&a, l, NULL, 0), "{}");
         assert_prints(labelset_without(&a, l, (Span[]){ S("a"), S("d"), S("e"), S("f") }, 4, true), "{b=\"2\"}");

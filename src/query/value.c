@@ -55,7 +55,8 @@ int row_set_hist(Arena *a, const Steps *steps, Row *row, size_t k, FHist *h) {
         return 0;
 }
 
-/* A marker is a NaN, and whether one of a few numbers is a NaN is seen for two at once; that there are NaNs is rare enough for a second look. */
+/* A marker is a NaN, and whether one of a few numbers is a NaN is seen for two at once; that there are NaNs is rare
+ * enough for a second look. */
 bool any_absent(const double *v, size_t n) {
         typedef double Pair __attribute__((vector_size(16), aligned(8)));
         typedef int64_t Mask __attribute__((vector_size(16)));

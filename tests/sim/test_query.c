@@ -75,8 +75,10 @@ static void test_aggregations(void **state) {
         expect_range(b, "bottomk by (a) (1, m)", 0, 120, 60, "m{a=\"x\", i=\"1\"} 1 1 1\nm{a=\"y\", i=\"3\"} 5 _ 7");
         expect(b, "topk(2, m)", 0, "m{a=\"y\", i=\"3\"} 5\nm{a=\"x\", i=\"2\"} 2");
         expect(b, "bottomk(5, m)", 0, "m{a=\"x\", i=\"1\"} 1\nm{a=\"x\", i=\"2\"} 2\nm{a=\"y\", i=\"3\"} 5");
-        expect_range(b, "count_values(\"v\", m)", 0, 120, 60, "{v=\"1\"} 1 1 1\n{v=\"2\"} 1 1 _\n{v=\"5\"} 1 _ _\n{v=\"7\"} _ _ 1");
-        expect(b, "quantile(2, m)", 0, "{} +Inf\nwarning: PromQL warning: quantile value should be between 0 and 1, got 2 (1:10)");
+        expect_range(b, "count_values(\"v\", m)", 0, 120, 60,
+                     "{v=\"1\"} 1 1 1\n{v=\"2\"} 1 1 _\n{v=\"5\"} 1 _ _\n{v=\"7\"} _ _ 1");
+        expect(b, "quantile(2, m)", 0,
+               "{} +Inf\nwarning: PromQL warning: quantile value should be between 0 and 1, got 2 (1:10)");
         b->request.features = PROMQL_EXPERIMENTAL_FUNCTIONS;
         expect_range(b, "limitk(1, m)", 0, 120, 60, "m{a=\"x\", i=\"1\"} 1 1 1");
         expect(b, "count(limit_ratio(0.5, m) or limit_ratio(-0.5, m))", 0, "{} 3");
@@ -107,15 +109,19 @@ static void test_matching(void **state) {
         expect(b, "l * on(a) group_left(t) r", 0, "{a=\"x\", i=\"1\", t=\"u\"} 10\n{a=\"x\", i=\"2\", t=\"u\"} 30");
         expect(b, "r / on(a) group_right() l", 60, "{a=\"x\", i=\"1\"} 10\n{a=\"x\", i=\"2\"} 5");
         expect(b, "l * on(a) r", 0,
-               "execution: multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)");
+               "execution: multiple matches for labels: many-to-one matching must be explicit "
+               "(group_left/group_right)");
         expect(b, "r * on(a) l", 0,
-               "execution: found duplicate series for the match group {a=\"x\"} on the right hand-side of the operation: "
-               "[l{a=\"x\", i=\"2\"}, l{a=\"x\", i=\"1\"}];many-to-many matching not allowed: matching labels must be unique on one side");
+               "execution: found duplicate series for the match group {a=\"x\"} on the right hand-side of the "
+               "operation: "
+               "[l{a=\"x\", i=\"2\"}, l{a=\"x\", i=\"1\"}];many-to-many matching not allowed: matching labels must be "
+               "unique on one side");
         expect(b, "l > 2", 0, "l{a=\"x\", i=\"2\"} 3\nl{a=\"y\", i=\"1\"} 5");
         expect(b, "2 > bool l", 0, "{a=\"x\", i=\"1\"} 1\n{a=\"x\", i=\"2\"} 0\n{a=\"y\", i=\"1\"} 0");
         expect(b, "l and on(a) r", 0, "l{a=\"x\", i=\"1\"} 1\nl{a=\"x\", i=\"2\"} 3");
         expect(b, "l unless on(a) r", 0, "l{a=\"y\", i=\"1\"} 5");
-        expect(b, "l or on(a) r", 0, "l{a=\"x\", i=\"1\"} 1\nl{a=\"x\", i=\"2\"} 3\nl{a=\"y\", i=\"1\"} 5\nr{a=\"z\", t=\"v\"} 30");
+        expect(b, "l or on(a) r", 0,
+               "l{a=\"x\", i=\"1\"} 1\nl{a=\"x\", i=\"2\"} 3\nl{a=\"y\", i=\"1\"} 5\nr{a=\"z\", t=\"v\"} 30");
         /* Two of the many get the same labels, although a filter leaves one. */
         expect(b, "label_replace(l, \"i\", \"\", \"\", \"\") or l", 0,
                "execution: vector cannot contain metrics with the same labelset");
@@ -128,7 +134,8 @@ static void test_matching(void **state) {
         expect(b, "abs({i=\"1\"})", 0, "execution: vector cannot contain metrics with the same labelset");
         expect(b, "1 + 2 * 3", 0, "scalar 7");
         expect_range(b, "scalar(l{i=\"2\"}) + time() - 1767225600", 0, 60, 60, "scalar 3 64");
-        expect_range(b, "vector(1) + on() group_right() l", 0, 60, 60, "{a=\"x\", i=\"1\"} 2 3\n{a=\"x\", i=\"2\"} 4 5\n{a=\"y\", i=\"1\"} 6 7");
+        expect_range(b, "vector(1) + on() group_right() l", 0, 60, 60,
+                     "{a=\"x\", i=\"1\"} 2 3\n{a=\"x\", i=\"2\"} 4 5\n{a=\"y\", i=\"1\"} 6 7");
 }
 
 static void test_fill(void **state) {
@@ -164,34 +171,42 @@ static void test_limits(void **state) {
                 load(b, name, 0, 10, "0x200+1.5");
         }
         b->request.limits.max_series = 10;
-        expect(b, "m", 0, "execution: m matches more than 10 series or their list takes more than 1073741824 bytes (limits "
-                          "query.max_series, query.max_memory): add matchers, or ask for less time");
+        expect(b, "m", 0,
+               "execution: m matches more than 10 series or their list takes more than 1073741824 bytes (limits "
+               "query.max_series, query.max_memory): add matchers, or ask for less time");
         query_limits_default(&b->request.limits);
         b->request.limits.max_samples = 1000;
-        expect(b, "sum(rate(m[30m]))", 2000, "execution: query processing would load too many samples into memory in query execution: "
-                                             "more than 1000 (limit query.max_samples): ask for less time or fewer series");
+        expect(b, "sum(rate(m[30m]))", 2000,
+               "execution: query processing would load too many samples into memory in query execution: "
+               "more than 1000 (limit query.max_samples): ask for less time or fewer series");
         query_limits_default(&b->request.limits);
         b->request.limits.max_points = 100;
-        expect_range(b, "m", 0, 100, 10, "execution: the result has more than 100 points (limit query.max_points): ask for a longer step, "
-                                         "or aggregate");
+        expect_range(b, "m", 0, 100, 10,
+                     "execution: the result has more than 100 points (limit query.max_points): ask for a longer step, "
+                     "or aggregate");
         query_limits_default(&b->request.limits);
         b->request.limits.max_memory = 1 << 18;
         expect_range(b, "count_values(\"v\", m)", 0, 1990, 10,
-                     "execution: query needs more than 262144 bytes of memory (limit query.max_memory): ask for less time, a longer step "
+                     "execution: query needs more than 262144 bytes of memory (limit query.max_memory): ask for less "
+                     "time, a longer step "
                      "or fewer series");
-        expect(b, "max_over_time(time()[1y:1ms])", 0, "bad_data: invalid parameter \"query\": 1:15: parse error: subquery is only allowed on "
-                                                      "instant vector, got scalar instead");
+        expect(b, "max_over_time(time()[1y:1ms])", 0,
+               "bad_data: invalid parameter \"query\": 1:15: parse error: subquery is only allowed on "
+               "instant vector, got scalar instead");
         expect(b, "max_over_time(vector(1)[100y:1ms])", 0,
-               "execution: query needs more than 262144 bytes of memory (limit query.max_memory): ask for less time, a longer step or "
+               "execution: query needs more than 262144 bytes of memory (limit query.max_memory): ask for less time, a "
+               "longer step or "
                "fewer series");
-        expect_range(b, "m", 0, 20000, 1, "bad_data: exceeded maximum resolution of 11000 points per timeseries (limit query.max_steps). "
-                                          "Try decreasing the query resolution (?step=XX)");
+        expect_range(b, "m", 0, 20000, 1,
+                     "bad_data: exceeded maximum resolution of 11000 points per timeseries (limit query.max_steps). "
+                     "Try decreasing the query resolution (?step=XX)");
         query_limits_default(&b->request.limits);
         b->request.limits.timeout = MILLISECONDS(50);
         b->request.limits.max_steps = 1000000;
         MonoTime begun = mono_now();
         expect_range(b, "sum(quantile_over_time(0.5, m[30m]))", 0, 999999, 1,
-                     "timeout: query timed out in query execution after 0.05 s (limit query.timeout): ask for less time or fewer series");
+                     "timeout: query timed out in query execution after 0.05 s (limit query.timeout): ask for less "
+                     "time or fewer series");
         assert_true(duration_seconds(mono_since(mono_now(), begun)) < 1);
         const atomic_bool cancelled = true;
         b->request.cancelled = &cancelled;
@@ -203,7 +218,8 @@ static void test_sharing(void **state) {
         Bench *b = *state;
         load(b, "c_total{a=x}", 0, 10, "0x100+10");
         load(b, "c_total{a=y}", 0, 10, "0x100+20");
-        Query *q = run_query(b, "sum(rate(c_total[1m])) / count(rate(c_total[1m])) + sum(rate(c_total[1m]))", 60, 600, 60);
+        Query *q =
+                run_query(b, "sum(rate(c_total[1m])) / count(rate(c_total[1m])) + sum(rate(c_total[1m]))", 60, 600, 60);
         const QueryResult *r = query_result(q);
         assert_int_equal(r->fault, QUERY_OK);
         assert_true(r->value.rows[0].v[0] == 4.5);

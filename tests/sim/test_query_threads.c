@@ -1,4 +1,5 @@
-/* Queries that threads of a pool help with: the same answers to the last bit, whoever was faster; limits that hold there, too. */
+/* Queries that threads of a pool help with: the same answers to the last bit, whoever was faster; limits that hold
+ * there, too. */
 #include "query_fix.h"
 
 typedef struct Threads {
@@ -42,10 +43,17 @@ static void answer(Threads *t, Pool *pool, const char *text, Buf *out) {
 
 static void test_same_answers(void **state) {
         Threads *t = *state;
-        static const char *const TEXTS[] = { "sum(rate(m_total[1m]))", "sum by (g) (rate(m_total[1m]))", "avg(m_total)", "topk(3, m_total)",
-                                             "limitk(5, m_total)", "abs(rate(m_total[1m]))", "quantile(0.3, rate(m_total[1m]))",
-                                             "count_values(\"v\", m_total > 100 < 110)", "stddev(m_total) / on() sum(m_total * 2)",
-                                             "rate(m_total[1m]) / on(i) group_left() m_total", "absent_over_time(m_total[1m])",
+        static const char *const TEXTS[] = { "sum(rate(m_total[1m]))",
+                                             "sum by (g) (rate(m_total[1m]))",
+                                             "avg(m_total)",
+                                             "topk(3, m_total)",
+                                             "limitk(5, m_total)",
+                                             "abs(rate(m_total[1m]))",
+                                             "quantile(0.3, rate(m_total[1m]))",
+                                             "count_values(\"v\", m_total > 100 < 110)",
+                                             "stddev(m_total) / on() sum(m_total * 2)",
+                                             "rate(m_total[1m]) / on(i) group_left() m_total",
+                                             "absent_over_time(m_total[1m])",
                                              "histogram_quantile(0.9, m_total)" };
         t->bench.request.features = PROMQL_EXPERIMENTAL_FUNCTIONS;
         for (size_t i = 0; i < ARRAY_LEN(TEXTS); i++)

@@ -213,6 +213,48 @@ static void test_limits(void **state) {
         expect(b, "m", 0, "canceled: query was canceled in query execution");
 }
 
+/* wherever memory ends, the query does, and says so */
+static void test_no_memory(void **state) {
+        Bench *b = *state;
+        static const char *const TEXTS[] = {
+                "sum by (a) (rate(c_total[1m]))",
+                "topk(2, c_total) + 1",
+                "limitk(1, c_total)",
+                "count_values(\"v\", c_total)",
+                "quantile(0.5, c_total)",
+                "c_total * on(i) group_left(a) c_total",
+                "c_total + on(i) fill(1) c_total",
+                "c_total and on(a) c_total or c_total unless c_total",
+                "max_over_time(rate(c_total[1m])[2m:10s])",
+                "label_replace(c_total, \"x\", \"y\", \"\", \"\")",
+                "absent_over_time(c_total[1m])",
+                "info(c_total)",
+                "avg(-c_total) / scalar(c_total{i=\"1\"})",
+                "sort_desc(sum by (i) (c_total)) > 5",
+                "hour() + c_total @ end()",
+        };
+        b->request.features = PROMQL_EXPERIMENTAL_FUNCTIONS | PROMQL_BINOP_FILL;
+        for (int i = 0; i < 40; i++) {
+                char name[64];
+                (void)snprintf(name, sizeof name, "c_total{a=%d,i=%d}", i % 3, i);
+                load(b, name, 0, 10, "0x60+1");
+        }
+        load(b, "target_info{job=j,instance=i}", 0, 10, "1x60");
+        for (size_t i = 0; i < ARRAY_LEN(TEXTS); i++) {
+                QueryFault last = QUERY_EXECUTION;
+                for (size_t limit = 1000; limit < 400000 && last != QUERY_OK; limit += limit / 16) {
+                        b->request.limits.max_memory = limit;
+                        Query *q = run_query(b, TEXTS[i], 100, 500, 20);
+                        const QueryResult *r = query_result(q);
+                        last = r->fault;
+                        if (last != QUERY_OK && last != QUERY_EXECUTION)
+                                fail_msg("%s with %zu bytes: %.*s", TEXTS[i], limit, (int)r->error.len, r->error.data);
+                        (void)query_free(q);
+                }
+                assert_int_equal(last, QUERY_OK);
+        }
+}
+
 /* what is equal is evaluated once */
 static void test_sharing(void **state) {
         Bench *b = *state;
@@ -249,6 +291,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_fill, begin, end),
                 cmocka_unit_test_setup_teardown(test_merging, begin, end),
                 cmocka_unit_test_setup_teardown(test_limits, begin, end),
+                cmocka_unit_test_setup_teardown(test_no_memory, begin, end),
                 cmocka_unit_test_setup_teardown(test_sharing, begin, end),
                 cmocka_unit_test_setup_teardown(test_explain, begin, end),
         };

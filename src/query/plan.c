@@ -7,8 +7,10 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-/* Looking for equal nodes prints each; a query of more nodes than this was made by a machine that repeats nothing. */
+/* Looking for equal nodes prints each; a query of more nodes or more text than this was made by a machine that repeats
+ * nothing. */
 #define NODES_COMPARED 512u
+#define TEXT_COMPARED 65536u
 
 static Node *node_new(Exec *x, NodeKind kind, const Expr *e, size_t n_kids) {
         if (x->n_nodes == x->cap_nodes) {
@@ -464,7 +466,7 @@ int plan_make(Exec *x) {
         if (r < 0)
                 return r;
         CLEANUP(seen_deinit) SeenList seen = { 0 };
-        if (x->n_nodes <= NODES_COMPARED)
+        if (x->n_nodes <= NODES_COMPARED && x->ast->text.len <= TEXT_COMPARED)
                 seen.seen = calloc(x->n_nodes, sizeof *seen.seen);
         return place(x, x->root, &x->steps, seen.seen ? &seen : NULL);
 }

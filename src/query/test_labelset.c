@@ -1,3 +1,4 @@
+#include "query/labelmap.h"
 #include "query/notes.h"
 
 #include <setjmp.h>
@@ -95,6 +96,31 @@ static void test_too_many(void **state) {
         assert_int_equal(a.error, -EOVERFLOW);
 }
 
+/* sets get numbers in the order in which they come, equal ones the same */
+static void test_map(void **state) {
+        ArenaBudget budget = ARENA_BUDGET(1 << 22);
+        CLEANUP(arena_deinit) Arena a = ARENA(&budget);
+        LabelMap map = LABEL_MAP(&a);
+        size_t number;
+        bool added;
+        assert_false(labelmap_find(&map, (LabelSet){ 0 }, &number));
+        for (int round = 0; round < 2; round++)
+                for (size_t i = 0; i < 1000; i++) {
+                        char value[16];
+                        (void)snprintf(value, sizeof value, "%zu", i);
+                        assert_int_equal(labelmap_put(&map, MAKE(&a, "i", value), &number, &added), 0);
+                        assert_int_equal(number, i);
+                        assert_int_equal(added, round == 0);
+                }
+        assert_true(labelmap_find(&map, MAKE(&a, "i", "500"), &number));
+        assert_int_equal(number, 500);
+        assert_false(labelmap_find(&map, MAKE(&a, "i", "1000"), &number));
+        ArenaBudget none = ARENA_BUDGET(100);
+        CLEANUP(arena_deinit) Arena b = ARENA(&none);
+        LabelMap full = LABEL_MAP(&b);
+        assert_int_equal(labelmap_put(&full, MAKE(&a, "i", "1"), &number, &added), -E2BIG);
+}
+
 /* a text is kept once, and not more than so many are */
 static void test_notes(void **state) {
         ArenaBudget budget = ARENA_BUDGET(1 << 20);
@@ -121,6 +147,7 @@ int main(void) {
                 cmocka_unit_test(test_set),
                 cmocka_unit_test(test_canonical),
                 cmocka_unit_test(test_too_many),
+                cmocka_unit_test(test_map),
                 cmocka_unit_test(test_notes),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

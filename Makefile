@@ -9,6 +9,9 @@
 #   make load     500,000 samples a second offered for ten minutes, beside reads (LOAD='--minutes 2 --url PATH')
 #   make bench-query  queries beside Prometheus and VictoriaMetrics (20 minutes; BENCH=--quick: two minutes)
 #   make differential  20,000 random queries beside Prometheus, answer by answer (a minute; N=1000 SEED=2)
+#   make bench-query  queries beside Prometheus and VictoriaMetrics (20 minutes; BENCH=--quick: two minutes)
+#   make differential  20,000 random queries beside Prometheus, answer by answer (a minute; N=1000 SEED=2)
+#   make load     500,000 samples a second offered for ten minutes, beside reads (LOAD='--minutes 2 --url PATH')
 #   make crash    2,500 kills of the store under load (an hour; CRASH='--cycles 100 --recovery 25')
 #   make sim      100,000 random lives of the store on a simulated disk (15 minutes; SEEDS=1000 FIRST=0)
 #   make damage   the store with each of its bytes changed, each call and each allocation failing (5 minutes)
@@ -70,6 +73,9 @@ bench-query: all
 differential: all
 	@scripts/install.sh test
 	@python3 tests/differential/differential.py -n $(N) --seed $(SEED)
+
+load: all
+	@python3 bench/load.py $(LOAD)
 
 crash: all
 	@python3 tests/crash/kill.py $(CRASH)

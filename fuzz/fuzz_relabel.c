@@ -15,7 +15,7 @@ static Span take_text(const char **at, const char *end) {
         return (Span){ begin, (size_t)(stop - begin) };
 }
 
-static void fill(LabelSet *set, const char *at, const char *end) {
+static void fill(LabelDraft *set, const char *at, const char *end) {
         while (at < end && set->n < LABELS_MAX) {
                 Span name = take_text(&at, end), value = take_text(&at, end);
                 if (name.len > 0 && label_set_get(set, name).len == 0)
@@ -23,7 +23,7 @@ static void fill(LabelSet *set, const char *at, const char *end) {
         }
 }
 
-static void check(const LabelSet *set) {
+static void check(const LabelDraft *set) {
         CLEANUP(buf_deinit) Buf run = BUF_NULL;
         Label labels[LABELS_MAX];
         size_t count, at;
@@ -37,7 +37,7 @@ static void check(const LabelSet *set) {
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n) {
         CLEANUP(yaml_errors_deinit) YamlErrors e = { .file = "f" };
         CLEANUP(relabel_rules_deinit) RelabelRules rules = RELABEL_RULES_NULL;
-        CLEANUP(label_set_deinit) LabelSet set = LABEL_SET_NULL;
+        CLEANUP(label_set_deinit) LabelDraft set = LABEL_SET_NULL;
         CLEANUP_FREE char *copy = malloc(n ? n : 1);
         assert(copy);
         if (n)

@@ -265,6 +265,14 @@ static void count_up(const double *v, size_t n, bool change, uint32_t *counts) {
         }
 }
 
+/* Of the last two samples before `lo`, how many are in reach of a window that begins at `start`. */
+static size_t samples_reached(const RangeCall *c, const RangeSamples *s, size_t lo, int64_t start) {
+        size_t n = 0;
+        while (n < 2 && n < lo && !(c->reach_ms && s->times[lo - n - 1] <= start - c->reach_ms))
+                n++;
+        return n;
+}
+
 int range_counts(const RangeCall *c, const RangeSamples *s, double *out) {
         uint32_t *counts = arena_alloc(c->arena, (s->n + 1) * sizeof *counts);
         if (!counts)
@@ -275,10 +283,11 @@ int range_counts(const RangeCall *c, const RangeSamples *s, double *out) {
         for (size_t k = 0; k < c->steps->n; k++) {
                 int64_t start = w.end - w.range;
                 windows_next(&w);
-                /* Anchored: also what happened between the sample before the window and its first. */
-                bool before = c->mode != RANGE_PLAIN && w.lo > 0 &&
-                              !(c->reach_ms && s->times[w.lo - 1] <= start - c->reach_ms);
-                out[k] = w.hi == w.lo ? ABSENT : (double)(counts[w.hi - 1] - counts[w.lo - before]);
+                /* Anchored: also what happened between the sample before the window and its first; or, where the window has
+                 * none, between the last two before it. */
+                size_t reached = c->mode == RANGE_PLAIN ? 0 : samples_reached(c, s, w.lo, start);
+                size_t before = reached && (w.hi > w.lo || reached == 1) ? 1 : reached;
+                out[k] = w.hi - w.lo + before == 0 ? ABSENT : (double)(counts[w.hi - 1] - counts[w.lo - before]);
         }
         return 0;
 }

@@ -12,6 +12,7 @@ import http.client
 import json
 import os
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -62,6 +63,9 @@ class Case:
         copy.range = "step" in copy.times
         return copy
 
+    def with_text(self, text):
+        return self.with_tree(grammar.Node("vector", text.replace("{", "{{").replace("}", "}}")))
+
     def path(self, old):
         return ("/api/v1/query_range" if self.range else "/api/v1/query"), {"query": self.tree.text(old), **self.times}
 
@@ -110,6 +114,9 @@ def shrink(case, found, differs):
     progress = True
 
     def candidates():
+        at = re.search(r" at (\d+\.\d+): ", found[1])
+        if case.range and at:
+            yield case.with_tree(case.tree, {"time": float(at.group(1))})
         if case.range and case.times["end"] > case.times["start"]:
             steps = int((case.times["end"] - case.times["start"]) / case.times["step"])
             for k in sorted({0, steps // 2, steps}):
@@ -142,17 +149,33 @@ def start(folder, theirs_only):
     return started
 
 
+def explain_inside(case, differs):
+    """Of a case that is as small as can be: why a part of it differs."""
+    for node in case.tree.nodes():
+        if node.type not in ("vector", "scalar"):
+            continue
+        part = case.with_tree(node)
+        found = differs(part)
+        row = justified.explain_small(part, *found, differs.ours.ask) if found else None
+        if row:
+            return row
+    return None
+
+
 def check(cases, differs, most):
-    """Counts, and the failures as (case, what differs)."""
+    """Counts, and the failures as (case, what differs, the smallest case, what differs there)."""
     counts, reasons, failures = collections.Counter(), collections.Counter(), []
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         for case, found in zip(cases, pool.map(differs, cases)):
             row = justified.explain(case, *found) if found else None
+            if found and not row:
+                small, what = shrink(case, found, differs)
+                row = explain_inside(small, differs)
             counts["justified" if row else "failed" if found else "same"] += 1
             if row:
                 reasons[row.name] += 1
             elif found:
-                failures.append((case, found))
+                failures.append((case, found, small, what))
                 if len(failures) >= most:
                     pool.shutdown(cancel_futures=True)
                     break
@@ -189,8 +212,7 @@ def run(a, folder):
         began = time.monotonic()
         counts, reasons, failures = check(cases, differs, a.keep_going)
         seconds = time.monotonic() - began
-        for case, found in failures:
-            small, what = shrink(case, found, differs)
+        for case, found, small, what in failures:
             print(f"DIFFERS {case.number} ({found[0]}): {case.shown()}\n  smallest ({what[0]}): {small.shown()}\n  ours / theirs: {what[1]}", flush=True)
         for row in justified.ROWS:
             if reasons[row.name]:

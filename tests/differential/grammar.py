@@ -161,7 +161,10 @@ class Grammar:
             return Node("vector", f"double_exponential_smoothing({{0}}, {a}, {b})", self.matrix(depth), old=f"holt_winters({{0}}, {a}, {b})")
         if roll < 0.2:
             return Node("vector", "absent_over_time({0})", self.matrix(depth))
-        return Node("vector", self.rng.choice(OVER_TIME) + "({0})", self.matrix(depth))
+        function = self.rng.choice(OVER_TIME)
+        # Of what is no counter and has gaps: only where its samples can be looked at (justified.py).
+        metrics = COUNTERS if self.inside and function in RATES else FLOATS
+        return Node("vector", function + "({0})", self.matrix(depth, metrics))
 
     def quantile_parameter(self):
         return Node("scalar", self.pick("0", "0.5", "0.9", "1", "0.25", "-1", "2", "NaN", "0.123"))
@@ -224,6 +227,8 @@ class Grammar:
             text = " " + self.rng.choice(SETS) + (" " + self.pick("on", "ignoring") + "(" + self.pick("job", "instance", "job, instance", "") + ")" if self.maybe(0.5) else "")
         else:
             op = self.rng.choice(ARITHMETIC if self.maybe(0.65) else COMPARISON)
+            if op in COMPARISON and right is left and "(" in left.format:
+                right = self.selector()  # 2.42 adds up in any order, and what is calculated twice may differ from itself
             text = " " + op + (" bool" if op in COMPARISON and self.maybe(0.4) else "") + (self.matching(depth) if self.maybe(0.45) else "")
         return Node("vector", "({0}" + text + " {1})", left, right, tag="binary")
 

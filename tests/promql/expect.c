@@ -195,10 +195,12 @@ static bool sides_equal(const Expectation *e, BucketWalk a, BucketWalk b) {
                 int32_t ai = 0, bi = 0;
                 double ac = 0, bc = 0;
                 bool more = next_bucket(&a, &ai, &ac);
-                if (more != next_bucket(&b, &bi, &bc) || ai != bi || !almost(e, ac, bc))
+                if (more != next_bucket(&b, &bi, &bc))
                         return false;
                 if (!more)
                         return true;
+                if (ai != bi || !almost(e, ac, bc))
+                        return false;
         }
 }
 
@@ -228,6 +230,8 @@ static void print_value(double v, const FHist *h, Buf *out) {
         if (h) {
                 fhist_print(h, out);
                 buf_printf(out, " (schema %d, %s", h->schema, HINTS[h->reset]);
+                if (h->zero_threshold != 0)
+                        buf_printf(out, ", zero up to %g", h->zero_threshold);
                 for (uint32_t i = 0; i < h->n_custom; i++)
                         buf_printf(out, i ? " %g" : ", bounds %g", h->custom_bounds[i]);
                 buf_put_char(out, ')');

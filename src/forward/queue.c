@@ -122,7 +122,7 @@ static int find_segment(Queue *q, uint32_t number) {
         if (!uuid_equal(&h.id, &q->id) || h.first_seq < q->next_seq)
                 return remove_unreadable(q, number);
         q->next_seq = h.first_seq;
-        return add_segment(q, &(QueueSegment){ number, h.first_seq, h.created_ms, size, false });
+        return add_segment(q, &(QueueSegment){ number, h.first_seq, h.created_ms, size, 0, false });
 }
 
 static int find_segments(Queue *q, uint64_t least_seq) {
@@ -204,7 +204,7 @@ static bool mark_roll(Queue *q) {
                 return false;
         q->number++;
         q->roll_at = q->pending.len;
-        q->roll = (QueueSegment){ q->number, q->next_seq, q->segment_created_ms, QUEUE_HEADER, true };
+        q->roll = (QueueSegment){ q->number, q->next_seq, q->segment_created_ms, QUEUE_HEADER, 0, true };
         q->roll_wanted = false;
         return true;
 }
@@ -472,33 +472,33 @@ int queue_commit(Queue *q) {
 
 /* ---- Reader ---- */
 
+static bool give(const Queue *q, size_t i, QueueSegment *ret_segment) {
+        *ret_segment = q->segments[i];
+        ret_segment->end_seq = i + 1 < q->n_segments ? q->segments[i + 1].first_seq : QUEUE_SEQ_MAX;
+        return true;
+}
+
 bool queue_segment_after(Queue *q, uint32_t after, QueueSegment *ret_segment) {
         LOCK_SCOPE(&q->lock);
         for (size_t i = 0; i < q->n_segments; i++)
-                if (q->segments[i].number > after) {
-                        *ret_segment = q->segments[i];
-                        return true;
-                }
+                if (q->segments[i].number > after)
+                        return give(q, i, ret_segment);
         return false;
 }
 
 bool queue_segment_of(Queue *q, uint64_t seq, QueueSegment *ret_segment) {
         LOCK_SCOPE(&q->lock);
         for (size_t i = q->n_segments; i-- > 0;)
-                if (q->segments[i].first_seq <= seq) {
-                        *ret_segment = q->segments[i];
-                        return true;
-                }
+                if (q->segments[i].first_seq <= seq)
+                        return give(q, i, ret_segment);
         return false;
 }
 
 bool queue_segment_get(Queue *q, uint32_t number, QueueSegment *ret_segment) {
         LOCK_SCOPE(&q->lock);
         for (size_t i = q->n_segments; i-- > 0;)
-                if (q->segments[i].number == number) {
-                        *ret_segment = q->segments[i];
-                        return true;
-                }
+                if (q->segments[i].number == number)
+                        return give(q, i, ret_segment);
         return false;
 }
 

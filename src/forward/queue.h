@@ -65,6 +65,7 @@ typedef struct QueueSegment {
         uint64_t first_seq;
         int64_t created_ms;
         uint64_t bytes; /* that may be read */
+        uint64_t end_seq; /* no sample in it has this number or a higher one */
         bool last;      /* more may come */
 } QueueSegment;
 

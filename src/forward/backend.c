@@ -127,6 +127,31 @@ static void on_error(const HttpFetchResult *r, HttpResponse *response) {
         fail(response, gateway ? 502 : 503, what, r->why);
 }
 
+/* The server wants texts that stay: those that engines answer with on these paths. */
+static const char *known_type(const char *type) {
+        static const char *const TYPES[] = {
+                JSON_TYPE,
+                "application/json; charset=utf-8",
+                "application/json; charset=UTF-8",
+                "application/x-protobuf",
+                "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse",
+                "text/plain; version=0.0.4; charset=utf-8",
+                "text/plain; version=0.0.4; charset=utf-8; escaping=underscores",
+                "text/plain; version=0.0.4; charset=utf-8; escaping=values",
+                "text/plain; version=0.0.4",
+                "text/html; charset=utf-8",
+                "text/plain; charset=utf-8",
+        };
+        for (size_t i = 0; i < ARRAY_LEN(TYPES); i++)
+                if (strcasecmp(TYPES[i], type) == 0)
+                        return TYPES[i];
+        size_t n = strcspn(type, "; ");
+        for (size_t i = 0; i < ARRAY_LEN(TYPES); i++)
+                if (n && strncasecmp(TYPES[i], type, n) == 0)
+                        return TYPES[i];
+        return "text/plain; charset=utf-8";
+}
+
 static void on_done(void *context, HttpFetchResult *r) {
         Asked *a = context;
         HttpResponse response = { .body = BUF_WITH_LIMIT(BACKEND_BODY_MAX), .cors = true };
@@ -137,7 +162,7 @@ static void on_done(void *context, HttpFetchResult *r) {
                 on_error(r, &response);
         } else {
                 response.status = r->status;
-                response.content_type = *r->content_type ? r->content_type : NULL;
+                response.content_type = known_type(r->content_type);
                 response.body = *r->body;
                 *r->body = BUF_NULL;
         }

@@ -424,7 +424,6 @@ static void passes_on(void **state) {
         assert_int_equal(backend_new(f->fetcher, base, NULL, MILLISECONDS(400), &f->backend), 0);
         f->status = 200;
         ask(f, "/api/v1/query?query=a%2Bb%7Bc%3D%22%C3%BC%22%7D&time=1&match[]=x&match[]=y", NULL, &g);
-        print_message("%d %s %s\n", g.status, g.body, g.type);
         assert_true(g.status == 200 && strcmp(g.body, "{\"status\":\"success\"}") == 0 && strcmp(g.type, "application/json") == 0);
         assert_string_equal(f->last_path, "/prefix/api/v1/query");
         assert_string_equal(f->last_params, "query=a+b{c=\"\xc3\xbc\"};time=1;match[]=x;match[]=y;");

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "forward/test_writer.h"
+#include "forward_writer.h"
 
 static int64_t now_s = 1700000000;
 

@@ -9,7 +9,7 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
-#include "forward/test_writer.h"
+#include "forward_writer.h"
 
 #define SAMPLES_MAX 50000u
 #define SHARDS 8

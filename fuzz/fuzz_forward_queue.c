@@ -1,8 +1,9 @@
-/* Any bytes as the segments and the checkpoint of a queue. Bit 0 of the first byte: the checksums are put right first, by walking the
- * records as the reader does, so that what lies behind them is reached. Then two bytes of length and the checkpoint's bytes, and the
- * same for each segment.
+/* Any bytes as the segments and the checkpoint of a queue. Bit 0 of the first byte: the checksums are put right first,
+ * by walking the records as the reader does, so that what lies behind them is reached. Then two bytes of length and the
+ * checkpoint's bytes, and the same for each segment.
  *
- * What is read ascends and is within its segment, runs are labels, and a queue that goes on behind it is read to its end. */
+ * What is read ascends and is within its segment, runs are labels, and a queue that goes on behind it is read to its
+ * end. */
 #include "base/crc32c.h"
 #include "forward/checkpoint.h"
 #include "forward/reader.h"

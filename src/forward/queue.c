@@ -1,7 +1,7 @@
 /* Writing and removing segments; the essay is on top of segment.c.
  *
- * Appends go into a record in memory, ended records into `pending`; a commit takes `pending` as it is and writes it without the lock. At
- * most one change of segment waits in `pending`, at `roll_at`. */
+ * Appends go into a record in memory, ended records into `pending`; a commit takes `pending` as it is and writes it
+ * without the lock. At most one change of segment waits in `pending`, at `roll_at`. */
 #include "forward/queue.h"
 
 #include <assert.h>
@@ -93,7 +93,8 @@ static uint64_t end_of(Vfs *v, const QueueSegment *s) {
         if (vfs_map(v, name, &map) < 0)
                 return end;
         QueueRecord r;
-        for (uint64_t at = QUEUE_HEADER; at + QUEUE_RECORD_HEADER <= map.len && queue_record_get(map.bytes + at, s->number, &r);
+        for (uint64_t at = QUEUE_HEADER;
+             at + QUEUE_RECORD_HEADER <= map.len && queue_record_get(map.bytes + at, s->number, &r);
              at += QUEUE_RECORD_HEADER + r.length)
                 end = r.first_seq + r.samples > end ? r.first_seq + r.samples : end;
         vfs_unmap(v, &map);
@@ -198,7 +199,8 @@ static void begin_segment(Queue *q) {
         q->segment_created_ms = wall_ms(q);
 }
 
-/* With the lock held: the next record begins a segment. False: one change waits already, so the record goes on in it. */
+/* With the lock held: the next record begins a segment. False: one change waits already, so the record goes on in it.
+ * */
 static bool mark_roll(Queue *q) {
         if (q->roll_at != NO_ROLL || q->number == QUEUE_NUMBER_MAX)
                 return false;
@@ -341,7 +343,11 @@ static int append(Queue *q, const char *bytes, size_t n) {
 static int create(Queue *q, const QueueSegment *s) {
         char name[QUEUE_NAME_MAX];
         uint8_t header[QUEUE_HEADER];
-        QueueHeader h = { .version = QUEUE_VERSION, .number = s->number, .id = q->id, .first_seq = s->first_seq, .created_ms = s->created_ms };
+        QueueHeader h = { .version = QUEUE_VERSION,
+                          .number = s->number,
+                          .id = q->id,
+                          .first_seq = s->first_seq,
+                          .created_ms = s->created_ms };
         queue_segment_name(s->number, name);
         queue_header_put(header, &h);
         q->file = vfs_close(q->vfs, q->file);
@@ -382,7 +388,8 @@ static int write_roll(Queue *q, const QueueSegment *roll, size_t at) {
         return r;
 }
 
-/* What was taken is not in the queue, and neither is what was collected meanwhile: it speaks of series that were declared there. */
+/* What was taken is not in the queue, and neither is what was collected meanwhile: it speaks of series that were
+ * declared there. */
 static void fail(Queue *q, uint64_t first, int error) {
         LOCK_SCOPE(&q->lock);
         q->file = vfs_close(q->vfs, q->file);

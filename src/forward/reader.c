@@ -181,14 +181,15 @@ static int begin_record(QueueReader *r) {
         QueueRecord record;
         if (r->ended || r->at + QUEUE_RECORD_HEADER > end)
                 return 0;
-        if (!queue_record_get(m->bytes + r->at, r->segment.number, &record) || record.length > end - r->at - QUEUE_RECORD_HEADER) {
+        if (!queue_record_get(m->bytes + r->at, r->segment.number, &record) ||
+            record.length > end - r->at - QUEUE_RECORD_HEADER) {
                 r->ended = true;
                 return 0;
         }
         const uint8_t *payload = m->bytes + r->at + QUEUE_RECORD_HEADER;
         r->at += QUEUE_RECORD_HEADER + record.length;
-        if (queue_payload_crc(payload, record.length) != record.payload_crc || record.first_seq < r->segment.first_seq ||
-            record.first_seq + record.samples > r->segment.end_seq)
+        if (queue_payload_crc(payload, record.length) != record.payload_crc ||
+            record.first_seq < r->segment.first_seq || record.first_seq + record.samples > r->segment.end_seq)
                 return 1; /* skipped: the next one's number tells how much is missing */
         skip_to(r, record.first_seq);
         r->record_seq = record.first_seq;

@@ -31,7 +31,8 @@ static int rec_begin(SeriesSink *s, const char *source) {
         return 0;
 }
 
-static SampleFault rec_series(SeriesSink *s, const uint8_t *run, size_t len, SeriesRef *ret_ref, LabelsFault *ret_fault) {
+static SampleFault rec_series(SeriesSink *s, const uint8_t *run, size_t len, SeriesRef *ret_ref,
+                              LabelsFault *ret_fault) {
         Recorder *r = (Recorder *)s;
         (void)run, (void)len;
         *ret_fault = LABELS_OK;
@@ -39,7 +40,8 @@ static SampleFault rec_series(SeriesSink *s, const uint8_t *run, size_t len, Ser
         return r->series_fault;
 }
 
-static SampleFault rec_floats(SeriesSink *s, SeriesRef ref, const int64_t *times, const double *values, size_t n, size_t *ret_taken) {
+static SampleFault rec_floats(SeriesSink *s, SeriesRef ref, const int64_t *times, const double *values, size_t n,
+                              size_t *ret_taken) {
         Recorder *r = (Recorder *)s;
         SampleFault fault = SAMPLE_OK;
         (void)ref, (void)times;
@@ -58,7 +60,8 @@ static SampleFault rec_histogram(SeriesSink *s, SeriesRef ref, int64_t time_ms, 
         return SAMPLE_OK;
 }
 
-static bool rec_exemplar(SeriesSink *s, SeriesRef ref, const uint8_t *labels, size_t len, double value, int64_t time_ms) {
+static bool rec_exemplar(SeriesSink *s, SeriesRef ref, const uint8_t *labels, size_t len, double value,
+                         int64_t time_ms) {
         (void)ref, (void)labels, (void)len, (void)value, (void)time_ms;
         ((Recorder *)s)->exemplars++;
         return true;
@@ -126,7 +129,8 @@ static void handle(void *context, const HttpRequest *r, HttpResponse *response) 
         f->last_params[0] = '\0';
         for (size_t i = 0; i < r->n_params; i++) {
                 size_t n = strlen(f->last_params);
-                (void)snprintf(f->last_params + n, sizeof f->last_params - n, "%s=%s;", r->params[i].name, r->params[i].value);
+                (void)snprintf(f->last_params + n, sizeof f->last_params - n, "%s=%s;", r->params[i].name,
+                               r->params[i].value);
         }
         if (strcmp(r->path, "/write") == 0)
                 on_write(f, r);
@@ -137,7 +141,8 @@ static void handle(void *context, const HttpRequest *r, HttpResponse *response) 
         buf_put_str(&response->body, f->status / 100 == 2 ? "{\"status\":\"success\"}" : "because of a test\nand more");
 }
 
-static void complaint(void *context, const ForwardTargetConfig *target, const SenderAnswer *a, size_t samples, bool dropped) {
+static void complaint(void *context, const ForwardTargetConfig *target, const SenderAnswer *a, size_t samples,
+                      bool dropped) {
         Fix *f = context;
         (void)target;
         f->complaints++;
@@ -165,8 +170,11 @@ static ForwardConfig *make_config(const Fix *f, const char *more) {
         SettingsError error = { 0 };
         int fd = mkstemp(path);
         assert_true(fd >= 0);
-        (void)dprintf(fd, "global: {external_labels: {replica: a, s: not this}}\nremote_write:\n- {name: a, url: \"%s/write\", %s,\n"
-                      "   queue_config: {batch_send_deadline: 20ms, min_backoff: 20ms, max_backoff: 50ms}}\n", f->url, more);
+        (void)dprintf(fd,
+                      "global: {external_labels: {replica: a, s: not this}}\nremote_write:\n- {name: a, url: "
+                      "\"%s/write\", %s,\n"
+                      "   queue_config: {batch_send_deadline: 20ms, min_backoff: 20ms, max_backoff: 50ms}}\n",
+                      f->url, more);
         (void)close(fd);
         if (forward_config_load(path, true, &c, &error) < 0)
                 fail_msg("%s", error.text);
@@ -176,7 +184,9 @@ static ForwardConfig *make_config(const Fix *f, const char *more) {
 
 static void open_forward(Fix *f, const char *more) {
         static const ForwardOps OPS = { .complaint = complaint };
-        ForwardOptions o = { .loop = f->loop, .fetcher = f->fetcher, .directory = f->directory, .sync = true, .version = "test" };
+        ForwardOptions o = {
+                .loop = f->loop, .fetcher = f->fetcher, .directory = f->directory, .sync = true, .version = "test"
+        };
         char name[FORWARD_NAME_MAX + 1];
         assert_int_equal(forward_new(&o, &OPS, f, &f->forward), 0);
         forward_begin(f->forward, &f->store.sink);
@@ -186,7 +196,8 @@ static void open_forward(Fix *f, const char *more) {
 static int setup(void **state) {
         Fix *f = calloc(1, sizeof *f);
         *f = (Fix){ .status = 204, .store = { .refused = -1 } };
-        f->store.sink = (SeriesSink){ rec_begin, rec_series, rec_floats, rec_histogram, rec_exemplar, rec_metadata, rec_end, rec_durable };
+        f->store.sink = (SeriesSink){ rec_begin,    rec_series,   rec_floats, rec_histogram,
+                                      rec_exemplar, rec_metadata, rec_end,    rec_durable };
         (void)strcpy(f->directory, "/tmp/parallax-forward-XXXXXX");
         assert_non_null(mkdtemp(f->directory));
         assert_int_equal(loop_new(&f->loop), 0);
@@ -260,7 +271,8 @@ static void run_is(Fix *f, size_t i, const char *text) {
 
 static void what_the_store_takes(void **state) {
         Fix *f = *state;
-        open_forward(f, "write_relabel_configs: [{source_labels: [__name__], regex: secret, action: drop}], send_exemplars: true");
+        open_forward(f, "write_relabel_configs: [{source_labels: [__name__], regex: secret, action: drop}], "
+                        "send_exemplars: true");
         SeriesSink *s = forward_sink(f->forward);
         uint64_t ticket = 0;
         size_t taken = 0;
@@ -281,7 +293,8 @@ static void what_the_store_takes(void **state) {
         commit(f);
         assert_true(s->durable(s) == ticket && !forward_commit_pending(f->forward));
         run_for(f, 150);
-        assert_true(f->requests == 1 && f->request.n_series == 3 - 1 && f->request.n_floats == 3 && f->request.n_exemplars == 1);
+        assert_true(f->requests == 1 && f->request.n_series == 3 - 1 && f->request.n_floats == 3 &&
+                    f->request.n_exemplars == 1);
         assert_string_equal(f->last_version, "0.1.0");
         assert_string_equal(f->last_agent, "Parallax/test");
         run_is(f, 0, "m{replica=\"a\", s=\"1\"}");
@@ -289,7 +302,8 @@ static void what_the_store_takes(void **state) {
         assert_true(f->request.values[0] == 1 && f->request.values[1] == 3 && f->request.times[1] == T + 2);
         ForwardStatus status;
         forward_status(f->forward, 0, &status);
-        assert_true(status.taken == 4 && status.filtered == 1 && status.pending == 0 && status.sender->sent == 4 && status.newest_in_ms == T + 2);
+        assert_true(status.taken == 4 && status.filtered == 1 && status.pending == 0 && status.sender->sent == 4 &&
+                    status.newest_in_ms == T + 2);
 }
 
 static void put_one(Fix *f, int64_t time, double value) {
@@ -358,7 +372,9 @@ static void another_process(void **state) {
         open_forward(f, "remote_timeout: 1s");
         Forward *first = TAKE_PTR(f->forward);
         static const ForwardOps OPS = { .complaint = complaint };
-        ForwardOptions o = { .loop = f->loop, .fetcher = f->fetcher, .directory = f->directory, .sync = true, .version = "test" };
+        ForwardOptions o = {
+                .loop = f->loop, .fetcher = f->fetcher, .directory = f->directory, .sync = true, .version = "test"
+        };
         assert_int_equal(forward_new(&o, &OPS, f, &f->forward), 0);
         forward_begin(f->forward, &f->store.sink);
         assert_int_equal(forward_replace(f->forward, make_config(f, "remote_timeout: 1s"), name), -EWOULDBLOCK);
@@ -407,7 +423,11 @@ static void ask(Fix *f, const char *path, const char *form, Got *g) {
         HttpFetch *fetch = NULL;
         *g = (Got){ .f = f };
         (void)snprintf(url, sizeof url, "http://127.0.0.1:%d%s", http_listener_port(f->front), path);
-        HttpFetchRequest r = { .url = url, .timeout = SECONDS(10), .headers = headers, .n_headers = form ? 1 : 0, .body = form,
+        HttpFetchRequest r = { .url = url,
+                               .timeout = SECONDS(10),
+                               .headers = headers,
+                               .n_headers = form ? 1 : 0,
+                               .body = form,
                                .body_len = form ? strlen(form) : 0 };
         assert_int_equal(http_fetch(f->fetcher, &r, on_got, g, &fetch), 0);
         assert_int_equal(loop_run(f->loop), 0);
@@ -424,7 +444,8 @@ static void passes_on(void **state) {
         assert_int_equal(backend_new(f->fetcher, base, NULL, MILLISECONDS(400), &f->backend), 0);
         f->status = 200;
         ask(f, "/api/v1/query?query=a%2Bb%7Bc%3D%22%C3%BC%22%7D&time=1&match[]=x&match[]=y", NULL, &g);
-        assert_true(g.status == 200 && strcmp(g.body, "{\"status\":\"success\"}") == 0 && strcmp(g.type, "application/json") == 0);
+        assert_true(g.status == 200 && strcmp(g.body, "{\"status\":\"success\"}") == 0 &&
+                    strcmp(g.type, "application/json") == 0);
         assert_string_equal(f->last_path, "/prefix/api/v1/query");
         assert_string_equal(f->last_params, "query=a+b{c=\"\xc3\xbc\"};time=1;match[]=x;match[]=y;");
         assert_string_equal(f->last_method, "GET");
@@ -446,7 +467,9 @@ static void engine_is_away(void **state) {
         f->listener = http_listener_close(f->listener);
         ask(f, "/api/v1/query?query=1", NULL, &g);
         assert_int_equal(g.status, 503);
-        assert_non_null(strstr(g.body, "{\"status\":\"error\",\"errorType\":\"unavailable\",\"error\":\"the query engine cannot be reached"));
+        assert_non_null(strstr(
+                g.body,
+                "{\"status\":\"error\",\"errorType\":\"unavailable\",\"error\":\"the query engine cannot be reached"));
         assert_int_equal(backend_stats(f->backend)->failed, 1);
         assert_int_equal(backend_stats(f->backend)->under_way, 0);
 }

@@ -199,8 +199,8 @@ static void begin_segment(Queue *q) {
         q->segment_created_ms = wall_ms(q);
 }
 
-/* With the lock held: the next record begins a segment. False: one change waits already, so the record goes on in it.
- * */
+/* With the lock held: the next record begins a segment. False: one change waits already, so the record goes on in
+ * it. */
 static bool mark_roll(Queue *q) {
         if (q->roll_at != NO_ROLL || q->number == QUEUE_NUMBER_MAX)
                 return false;

@@ -41,9 +41,10 @@
  * time's difference has 62 bits, which no clock exceeds. "Sample" here is any of the three kinds.
  *
  * VALIDITY. A segment whose header is wrong is removed; all of its samples are lost, and counted as the gap between
- * the numbers before and behind it (one of another version ends the opening, and nothing is touched). A record whose header is wrong ends its segment: where the next one would begin is
- * not known. A record whose payload is wrong is skipped; so are samples of series whose declaration was in it. The end
- * of a file in the middle of a record is an end like any other: that record was never acknowledged to anybody.
+ * the numbers before and behind it (one of another version ends the opening, and nothing is touched). A record whose
+ * header is wrong ends its segment: where the next one would begin is not known. A record whose payload is wrong is
+ * skipped; so are samples of series whose declaration was in it. The end of a file in the middle of a record is an end
+ * like any other: that record was never acknowledged to anybody.
  *
  * WRITING. Records are collected in memory; a commit writes what is collected and, unless told otherwise, syncs the
  * file; who asked the store to keep something hears of it only after that (forward.c). A process never writes to a

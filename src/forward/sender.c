@@ -398,8 +398,8 @@ static bool is_temporary(const Sender *s, const SenderAnswer *a) {
         return a->error || a->status / 100 == 5 || (a->status == 429 && s->options.retry_on_429);
 }
 
-/* Who knows 1.0 only answers 415, or 400 because the message makes no sense to it, or takes it for an empty one of 1.0.
- * */
+/* Who knows 1.0 only answers 415, or 400 because the message makes no sense to it, or takes it for an empty one of
+ * 1.0. */
 static bool wants_version_1(const Sender *s, const Batch *b, const SenderAnswer *a) {
         if (b->version != RW_2 || a->error)
                 return false;

@@ -3,8 +3,8 @@
  * Retry-After says; other refusals drop the request and are counted.
  *
  * Knows no sockets and no clock: a Transport posts, sender_answer() brings what came of it, and sender_step() is called
- * whenever something may have changed, at the latest at the time that it returned. One thread. Private to src/forward.
- * */
+ * whenever something may have changed, at the latest at the time that it returned. One thread. Private to
+ * src/forward. */
 #pragma once
 
 #include "forward/checkpoint.h"

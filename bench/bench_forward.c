@@ -1,5 +1,5 @@
-/* What sending on costs: samples of a fleet through the queue (append, commit, read) into requests, without a network. CPU time per
- * million samples; the queue is in a directory of /dev/shm unless another one is named.
+/* What sending on costs: samples of a fleet through the queue (append, commit, read) into requests, without a network.
+ * CPU time per million samples; the queue is in a directory of /dev/shm unless another one is named.
  *
  *   build/bench_forward [DIRECTORY] */
 #include "base/buf.h"
@@ -39,7 +39,8 @@ static void complaint(void *context, const SenderAnswer *a, size_t n, bool dropp
 static double cpu(void) {
         struct rusage u;
         (void)getrusage(RUSAGE_SELF, &u);
-        return (double)u.ru_utime.tv_sec + (double)u.ru_utime.tv_usec / 1e6 + (double)u.ru_stime.tv_sec + (double)u.ru_stime.tv_usec / 1e6;
+        return (double)u.ru_utime.tv_sec + (double)u.ru_utime.tv_usec / 1e6 + (double)u.ru_stime.tv_sec +
+               (double)u.ru_stime.tv_usec / 1e6;
 }
 
 static void make_runs(Buf *runs, size_t at[SERIES + 1]) {
@@ -51,7 +52,9 @@ static void make_runs(Buf *runs, size_t at[SERIES + 1]) {
                 (void)snprintf(texts[3], 64, "vd%c", (char)('a' + i % 4));
                 (void)snprintf(texts[4], 64, "/var/lib/libvirt/images/instance-%08zx.qcow2", i / 80);
                 static const char *const NAMES[] = { "__name__", "domain", "uuid", "target_device", "source_file" };
-                Label labels[8] = { { { "job", 3 }, { "libvirt", 7 } }, { { "instance", 8 }, { "node17", 6 } }, { { "host", 4 }, { "node17", 6 } } };
+                Label labels[8] = { { { "job", 3 }, { "libvirt", 7 } },
+                                    { { "instance", 8 }, { "node17", 6 } },
+                                    { { "host", 4 }, { "node17", 6 } } };
                 for (size_t k = 0; k < 5; k++)
                         labels[3 + k] = (Label){ span_of(NAMES[k]), span_of(texts[k]) };
                 at[i] = runs->len;
@@ -77,8 +80,13 @@ static void run(const char *directory, RwVersion version) {
         Described described = DESCRIBED_NULL;
         ForwardConfig config = { 0 };
         ForwardTargetConfig c = { .max_bytes = (uint64_t)1 << 30,
-                                  .sender = { .capacity = 10000, .min_shards = 1, .max_shards = 1, .max_samples_per_send = 2000,
-                                              .batch_send_deadline = SECONDS(5), .min_backoff = MILLISECONDS(30), .max_backoff = SECONDS(5),
+                                  .sender = { .capacity = 10000,
+                                              .min_shards = 1,
+                                              .max_shards = 1,
+                                              .max_samples_per_send = 2000,
+                                              .batch_send_deadline = SECONDS(5),
+                                              .min_backoff = MILLISECONDS(30),
+                                              .max_backoff = SECONDS(5),
                                               .version = version } };
         TargetShared shared = { .encoder = &encoder, .described = &described, .config = &config };
         Bench b = { 0 };
@@ -111,7 +119,8 @@ static void run(const char *directory, RwVersion version) {
                         MonoTime next = target_step(b.target, now, wall_now());
                         assert(next.ns >= now.ns);
                         if (b.busy)
-                                sender_answer(target_sender(b.target), 0, &(SenderAnswer){ .status = 204, .tells_written = true }, now);
+                                sender_answer(target_sender(b.target), 0,
+                                              &(SenderAnswer){ .status = 204, .tells_written = true }, now);
                 } while (b.busy);
                 appending += appended - begin;
                 committing += committed - appended;
@@ -119,11 +128,13 @@ static void run(const char *directory, RwVersion version) {
         }
         double millions = (double)SERIES * ROUNDS / 1e6;
         const SenderStats *s = sender_stats(target_sender(b.target));
-        printf("remote write %s: CPU seconds per million samples: append %.3f, commit %.3f, read and encode %.3f, all %.3f\n",
+        printf("remote write %s: CPU seconds per million samples: append %.3f, commit %.3f, read and encode %.3f, all "
+               "%.3f\n",
                version == RW_2 ? "2.0" : "1.0", appending / millions, committing / millions, sending / millions,
                (appending + committing + sending) / millions);
-        printf("  %.1f bytes a sample sent, %.1f before compression, %llu sent in %llu requests\n", (double)s->bytes / (double)s->sent,
-               (double)s->raw_bytes / (double)s->sent, (unsigned long long)s->sent, (unsigned long long)s->requests);
+        printf("  %.1f bytes a sample sent, %.1f before compression, %llu sent in %llu requests\n",
+               (double)s->bytes / (double)s->sent, (double)s->raw_bytes / (double)s->sent, (unsigned long long)s->sent,
+               (unsigned long long)s->requests);
         b.target = target_close(b.target);
         encoder_deinit(&encoder);
         described_deinit(&described);

@@ -1,4 +1,5 @@
-/* What sending on says of itself: in the status, and on /metrics/self under the names that Prometheus has for the same. */
+/* What sending on says of itself: in the status, and on /metrics/self under the names that Prometheus has for the same.
+ * */
 #include "api/resource.h"
 
 #include "forward/forward.h"
@@ -24,7 +25,8 @@ static void put_target(const ForwardStatus *s, Buf *out) {
         buf_put_char(out, '{');
         json_text(out, "name", s->config->name);
         json_text(out, "url", buf_cstr(&url));
-        json_text(out, "protobuf_message", s->sender->version == RW_2 ? "io.prometheus.write.v2.Request" : "prometheus.WriteRequest");
+        json_text(out, "protobuf_message",
+                  s->sender->version == RW_2 ? "io.prometheus.write.v2.Request" : "prometheus.WriteRequest");
         json_field(out, "pending_samples", (double)s->pending);
         json_field(out, "sent_samples", (double)s->sender->sent);
         json_field(out, "failed_samples", (double)s->sender->failed);
@@ -97,7 +99,10 @@ void forward_put_self(void *forward, Expo *expo) {
                         put_labels(&s, &labels);
                         double value = ROWS[r].value(&s);
                         if (!buf_error(&labels) && !value_is_absent(value))
-                                expo_sample(expo, (const Span[]){ { labels.data, labels.len }, { ROWS[r].more, strlen(ROWS[r].more) } }, 2, value);
+                                expo_sample(expo,
+                                            (const Span[]){ { labels.data, labels.len },
+                                                            { ROWS[r].more, strlen(ROWS[r].more) } },
+                                            2, value);
                 }
         }
 }

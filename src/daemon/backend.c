@@ -7,7 +7,8 @@ int fetcher_open(Daemon *d) {
 }
 
 static bool same(const Daemon *d, const Settings *s, const ForwardConfig *c) {
-        return d->backend && strcmp(d->backend_url, s->query_url) == 0 && d->backend_timeout.ns == c->query_timeout.ns &&
+        return d->backend && strcmp(d->backend_url, s->query_url) == 0 &&
+               d->backend_timeout.ns == c->query_timeout.ns &&
                http_fetch_options_equal(d->backend_http, &c->query_http);
 }
 

@@ -12,17 +12,20 @@ int forwarding_read(const DaemonOptions *o, ForwardConfig **ret_config) {
 }
 
 /* What is dropped is said once a minute for each target and status; that a receiver is away, once a minute. */
-static void on_complaint(void *context, const ForwardTargetConfig *target, const SenderAnswer *a, size_t samples, bool dropped) {
+static void on_complaint(void *context, const ForwardTargetConfig *target, const SenderAnswer *a, size_t samples,
+                         bool dropped) {
         char key[FORWARD_NAME_MAX + 16];
         (void)context;
         (void)snprintf(key, sizeof key, "%s %d", target->name, dropped ? a->status : 0);
         if (dropped)
-                LOG_LIMITED(LOG_ERROR, "remote_write.dropped", key, LOG_S("target", target->name), LOG_I("status", a->status), LOG_I("samples", samples),
-                            LOG_S("why", a->why));
+                LOG_LIMITED(LOG_ERROR, "remote_write.dropped", key, LOG_S("target", target->name),
+                            LOG_I("status", a->status), LOG_I("samples", samples), LOG_S("why", a->why));
         else if (a->error)
-                LOG_LIMITED(LOG_WARN, "remote_write.retrying", key, LOG_S("target", target->name), LOG_E("error", a->error), LOG_S("why", a->why));
+                LOG_LIMITED(LOG_WARN, "remote_write.retrying", key, LOG_S("target", target->name),
+                            LOG_E("error", a->error), LOG_S("why", a->why));
         else
-                LOG_LIMITED(LOG_WARN, "remote_write.retrying", key, LOG_S("target", target->name), LOG_I("status", a->status), LOG_S("why", a->why));
+                LOG_LIMITED(LOG_WARN, "remote_write.retrying", key, LOG_S("target", target->name),
+                            LOG_I("status", a->status), LOG_S("why", a->why));
 }
 
 int forwarding_prepare(Daemon *d) {
@@ -58,7 +61,8 @@ int forwarding_replace(Daemon *d, ForwardConfig *next) {
         size_t n = next->n_targets;
         int r = forward_replace(d->forward, next, name);
         if (r < 0)
-                LOG(LOG_ERROR, "remote_write.open_failed", LOG_S("target", name), LOG_S("directory", d->forward_directory), LOG_E("error", r));
+                LOG(LOG_ERROR, "remote_write.open_failed", LOG_S("target", name),
+                    LOG_S("directory", d->forward_directory), LOG_E("error", r));
         else if (n)
                 LOG(LOG_INFO, "remote_write.open", LOG_I("targets", n), LOG_S("directory", d->forward_directory));
         return r;

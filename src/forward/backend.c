@@ -35,7 +35,8 @@ static void put_escaped(Buf *out, const char *text, const char *beside) {
         static const char HEX[] = "0123456789ABCDEF";
         for (const char *c = text; *c; c++) {
                 unsigned char b = (unsigned char)*c;
-                if ((b >= '0' && b <= '9') || ((b | 0x20) >= 'a' && (b | 0x20) <= 'z') || strchr("-._~", b) || strchr(beside, b)) {
+                if ((b >= '0' && b <= '9') || ((b | 0x20) >= 'a' && (b | 0x20) <= 'z') || strchr("-._~", b) ||
+                    strchr(beside, b)) {
                         buf_put_char(out, *c);
                 } else {
                         char escape[3] = { '%', HEX[b >> 4], HEX[b & 15] };
@@ -78,7 +79,8 @@ static void put_request(Asked *a, const HttpRequest *request) {
 
 /* Headers that say what the body is and what is wanted; the engine's client is we. */
 static size_t put_headers(const HttpRequest *request, char text[][256], const char *headers[], size_t most) {
-        static const char *const PASSED[] = { "Content-Type", "Content-Encoding", "Accept", "X-Prometheus-Remote-Read-Version" };
+        static const char *const PASSED[] = { "Content-Type", "Content-Encoding", "Accept",
+                                              "X-Prometheus-Remote-Read-Version" };
         size_t n = 0;
         for (size_t i = 0; i < ARRAY_LEN(PASSED) && n < most; i++) {
                 const char *value = http_header(request, PASSED[i]);
@@ -94,7 +96,8 @@ static size_t put_headers(const HttpRequest *request, char text[][256], const ch
 
 static void fail(HttpResponse *response, int status, const char *what, const char *why) {
         buf_reset(&response->body);
-        buf_printf(&response->body, "{\"status\":\"error\",\"errorType\":\"%s\",\"error\":\"", status == 502 ? "bad_gateway" : "unavailable");
+        buf_printf(&response->body, "{\"status\":\"error\",\"errorType\":\"%s\",\"error\":\"",
+                   status == 502 ? "bad_gateway" : "unavailable");
         CLEANUP(buf_deinit) Buf text = BUF_NULL;
         buf_printf(&text, "%s%s%s", what, *why ? ": " : "", why);
         escape_json(&response->body, text.data, text.len);
@@ -127,6 +130,31 @@ static void on_error(const HttpFetchResult *r, HttpResponse *response) {
         fail(response, gateway ? 502 : 503, what, r->why);
 }
 
+/* The server wants texts that stay: those that engines answer with on these paths. */
+static const char *known_type(const char *type) {
+        static const char *const TYPES[] = {
+                JSON_TYPE,
+                "application/json; charset=utf-8",
+                "application/json; charset=UTF-8",
+                "application/x-protobuf",
+                "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse",
+                "text/plain; version=0.0.4; charset=utf-8",
+                "text/plain; version=0.0.4; charset=utf-8; escaping=underscores",
+                "text/plain; version=0.0.4; charset=utf-8; escaping=values",
+                "text/plain; version=0.0.4",
+                "text/html; charset=utf-8",
+                "text/plain; charset=utf-8",
+        };
+        for (size_t i = 0; i < ARRAY_LEN(TYPES); i++)
+                if (strcasecmp(TYPES[i], type) == 0)
+                        return TYPES[i];
+        size_t n = strcspn(type, "; ");
+        for (size_t i = 0; i < ARRAY_LEN(TYPES); i++)
+                if (n && strncasecmp(TYPES[i], type, n) == 0)
+                        return TYPES[i];
+        return "text/plain; charset=utf-8";
+}
+
 static void on_done(void *context, HttpFetchResult *r) {
         Asked *a = context;
         HttpResponse response = { .body = BUF_WITH_LIMIT(BACKEND_BODY_MAX), .cors = true };
@@ -137,7 +165,7 @@ static void on_done(void *context, HttpFetchResult *r) {
                 on_error(r, &response);
         } else {
                 response.status = r->status;
-                response.content_type = *r->content_type ? r->content_type : NULL;
+                response.content_type = known_type(r->content_type);
                 response.body = *r->body;
                 *r->body = BUF_NULL;
         }
@@ -212,7 +240,8 @@ void backend_answer(void *backend, const HttpRequest *request, HttpResponse *res
 
 /* ---- Life ---- */
 
-int backend_new(HttpFetcher *fetcher, const char *url, const HttpFetchOptions *options, Duration timeout, Backend **ret_backend) {
+int backend_new(HttpFetcher *fetcher, const char *url, const HttpFetchOptions *options, Duration timeout,
+                Backend **ret_backend) {
         if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
                 return -EINVAL;
         Backend *b = calloc(1, sizeof *b);

@@ -13,18 +13,18 @@
  *        8    8  seq: the shard's, or every shard's, samples below are done with
  *       16    8  seq: end of the request under way; 0: none
  *
- * It is read up to the first change that is wrong: what a crash tore. When there are several files the one with the highest number that
- * has a good header and a first change (how many shards) is in force: a new file is begun with all that is known, synced, and
- * only then the older one removed.
+ * It is read up to the first change that is wrong: what a crash tore. When there are several files the one with the
+ * highest number that has a good header and a first change (how many shards) is in force: a new file is begun with all
+ * that is known, synced, and only then the older one removed.
  *
  * A change is written before the request that it speaks of is sent, and again when that was answered. So after the
- * death of the process the next one knows for each shard what is certainly delivered, and which samples were in the request whose outcome
- * is unknown; it sends exactly these in one request again, and nothing else twice. That matters beyond traffic: a receiver
- * may refuse a whole request because of one sample that is behind what it has; a repeated request holds nothing that the first one
- * did not, so refusing it loses nothing.
+ * death of the process the next one knows for each shard what is certainly delivered, and which samples were in the
+ * request whose outcome is unknown; it sends exactly these in one request again, and nothing else twice. That matters
+ * beyond traffic: a receiver may refuse a whole request because of one sample that is behind what it has; a repeated
+ * request holds nothing that the first one did not, so refusing it loses nothing.
  *
- * After a power cut the file may be older than what was sent, by as much as was not synced. Then more is sent again than need be.
- * Without any readable file everything that the segments hold is sent. */
+ * After a power cut the file may be older than what was sent, by as much as was not synced. Then more is sent again
+ * than need be. Without any readable file everything that the segments hold is sent. */
 #include "forward/checkpoint.h"
 
 #include "base/crc32c.h"
@@ -66,7 +66,8 @@ static void file_name(uint32_t number, char ret_name[NAME_MAX_BYTES]) {
 static bool number_of(const char *name, uint32_t *ret_number) {
         uint64_t v;
         char again[NAME_MAX_BYTES];
-        if (strncmp(name, "ack-", 4) != 0 || !span_u64((Span){ name + 4, strlen(name) - 4 }, &v) || v == 0 || v > NUMBER_MAX)
+        if (strncmp(name, "ack-", 4) != 0 || !span_u64((Span){ name + 4, strlen(name) - 4 }, &v) || v == 0 ||
+            v > NUMBER_MAX)
                 return false;
         file_name((uint32_t)v, again);
         *ret_number = (uint32_t)v;

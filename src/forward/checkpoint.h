@@ -1,8 +1,8 @@
-/* How far a queue has been delivered: for each shard the number up to which everything of it is done with, and the end of the request
- * that was under way. Private to src/forward; the file is the essay on top of checkpoint.c.
+/* How far a queue has been delivered: for each shard the number up to which everything of it is done with, and the end
+ * of the request that was under way. Private to src/forward; the file is the essay on top of checkpoint.c.
  *
- * checkpoint_shard() and checkpoint_layout() are for the sender's thread and write at once, so that a killed process knows what it
- * had sent; checkpoint_commit() is for the committer's, syncs, and now and then begins a new file. */
+ * checkpoint_shard() and checkpoint_layout() are for the sender's thread and write at once, so that a killed process
+ * knows what it had sent; checkpoint_commit() is for the committer's, syncs, and now and then begins a new file. */
 #pragma once
 
 #include "rt/lock.h"
@@ -22,7 +22,8 @@ typedef struct CheckpointState {
 
 typedef struct Checkpoint Checkpoint;
 
-/* Reads what is there. Borrows the disk. Writes nothing before the first change, which must be checkpoint_layout() when nothing is known. */
+/* Reads what is there. Borrows the disk. Writes nothing before the first change, which must be checkpoint_layout() when
+ * nothing is known. */
 int checkpoint_open(Vfs *vfs, Checkpoint **ret_checkpoint) MUST_USE;
 Checkpoint *checkpoint_close(Checkpoint *c);
 const CheckpointState *checkpoint_state(const Checkpoint *c); /* sender's thread */

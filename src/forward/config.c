@@ -1,4 +1,5 @@
-/* Defaults are Prometheus's but for two: 429 is tried again, since the samples would be lost otherwise; and the queue has bounds on the disk. */
+/* Defaults are Prometheus's but for two: 429 is tried again, since the samples would be lost otherwise; and the queue
+ * has bounds on the disk. */
 #include "forward/config.h"
 
 #include "net/http_fetch_settings.h"
@@ -68,11 +69,13 @@ static void bind_queue(const YamlNode *n, const char *where, void *member, YamlE
                 { "min_shards", YAML_COUNT, offsetof(TargetText, queue.min_shards), 1, CHECKPOINT_SHARDS_MAX },
                 { "max_shards", YAML_COUNT, offsetof(TargetText, queue.max_shards), 1, CHECKPOINT_SHARDS_MAX },
                 { "max_samples_per_send", YAML_COUNT, offsetof(TargetText, queue.max_samples), 1, 100000 },
-                { "batch_send_deadline", YAML_DURATION, offsetof(TargetText, target.sender.batch_send_deadline), 1, DAY_MS },
+                { "batch_send_deadline", YAML_DURATION, offsetof(TargetText, target.sender.batch_send_deadline), 1,
+                  DAY_MS },
                 { "min_backoff", YAML_DURATION, offsetof(TargetText, target.sender.min_backoff), 1, DAY_MS },
                 { "max_backoff", YAML_DURATION, offsetof(TargetText, target.sender.max_backoff), 1, DAY_MS },
                 { "retry_on_http_429", YAML_BOOL, offsetof(TargetText, target.sender.retry_on_429) },
-                { "sample_age_limit", YAML_DURATION, offsetof(TargetText, target.sender.sample_age_limit), 0, 36500 * DAY_MS },
+                { "sample_age_limit", YAML_DURATION, offsetof(TargetText, target.sender.sample_age_limit), 0,
+                  36500 * DAY_MS },
                 { "max_bytes", YAML_BYTES, offsetof(TargetText, target.max_bytes), 4 * MIB, INT64_C(1) << 50 },
                 { "max_age", YAML_DURATION, offsetof(TargetText, target.max_age), 0, 36500 * DAY_MS },
         };
@@ -100,9 +103,13 @@ static int add_header(HttpFetchOptions *o, const char *name, const char *value) 
 }
 
 static bool header_is_free(const char *name) {
-        static const char *const RESERVED[] = { "Authorization", "Host", "Content-Encoding", "Content-Length", "Content-Type", "User-Agent",
-                                                "Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Www-Authenticate",
-                                                "X-Prometheus-Remote-Write-Version", "Retry-Attempt" };
+        static const char *const RESERVED[] = { "Authorization",      "Host",
+                                                "Content-Encoding",   "Content-Length",
+                                                "Content-Type",       "User-Agent",
+                                                "Connection",         "Keep-Alive",
+                                                "Proxy-Authenticate", "Proxy-Authorization",
+                                                "Www-Authenticate",   "X-Prometheus-Remote-Write-Version",
+                                                "Retry-Attempt" };
         for (const char *c = name; *c; c++)
                 if (*c <= ' ' || *c == ':' || (unsigned char)*c > 126)
                         return false;
@@ -116,18 +123,20 @@ static void bind_headers(const YamlNode *n, const char *where, void *member, Yam
         HttpFetchOptions *o = member;
         char found[80];
         if (n->kind != YAML_MAP) {
-                yaml_error(e, n->line, n->column, "%s: found %s, expected a mapping of headers", where, yaml_describe(n, found, sizeof found));
+                yaml_error(e, n->line, n->column, "%s: found %s, expected a mapping of headers", where,
+                           yaml_describe(n, found, sizeof found));
                 return;
         }
         for (const YamlNode *c = n->first; c; c = c->next)
                 if (!header_is_free(c->key->text))
-                        yaml_error(e, c->key->line, c->key->column, "%s: found \"%.60s\", expected a header that is free to set", where,
-                                   c->key->text);
+                        yaml_error(e, c->key->line, c->key->column,
+                                   "%s: found \"%.60s\", expected a header that is free to set", where, c->key->text);
                 else if (c->kind != YAML_SCALAR || strpbrk(c->text, "\r\n"))
                         yaml_error(e, c->line, c->column, "%s: found %s, expected a header's value on one line", where,
                                    yaml_describe(c, found, sizeof found));
                 else if (o->n_headers >= HTTP_FETCH_HEADERS_MAX / 2)
-                        yaml_error(e, c->line, c->column, "%s: found more than %u headers", where, HTTP_FETCH_HEADERS_MAX / 2);
+                        yaml_error(e, c->line, c->column, "%s: found more than %u headers", where,
+                                   HTTP_FETCH_HEADERS_MAX / 2);
                 else if (add_header(o, c->key->text, c->text) < 0)
                         yaml_error(e, 0, 0, "out of memory");
 }
@@ -143,7 +152,9 @@ static void target_defaults(TargetText *t) {
                         .metadata = true,
                         .metadata_interval = SECONDS(60),
                         .metadata_max = 2000,
-                        .sender = { .batch_send_deadline = SECONDS(5), .min_backoff = MILLISECONDS(30), .max_backoff = SECONDS(5),
+                        .sender = { .batch_send_deadline = SECONDS(5),
+                                    .min_backoff = MILLISECONDS(30),
+                                    .max_backoff = SECONDS(5),
                                     .retry_on_429 = true },
                 },
         };
@@ -163,9 +174,11 @@ static bool is_name(const char *name) {
 /* Without a name the URL gives one, so that the queue is found again. */
 static void name_target(const YamlNode *n, const char *where, ForwardTargetConfig *t, YamlErrors *e) {
         if (t->name && !is_name(t->name))
-                yaml_error(e, n->line, n->column, "%s.name: found \"%.80s\", expected letters, digits, \".\", \"_\" and \"-\", %u at most", where,
-                           t->name, FORWARD_NAME_MAX);
-        if (!t->name && t->url && asprintf(&t->name, "%016llx", (unsigned long long)XXH3_64bits(t->url, strlen(t->url))) < 0) {
+                yaml_error(e, n->line, n->column,
+                           "%s.name: found \"%.80s\", expected letters, digits, \".\", \"_\" and \"-\", %u at most",
+                           where, t->name, FORWARD_NAME_MAX);
+        if (!t->name && t->url &&
+            asprintf(&t->name, "%016llx", (unsigned long long)XXH3_64bits(t->url, strlen(t->url))) < 0) {
                 t->name = NULL;
                 yaml_error(e, 0, 0, "out of memory");
         }
@@ -177,11 +190,13 @@ static void check_target(const YamlNode *n, const char *where, TargetText *x, Ya
         if (!t->url)
                 yaml_error(e, n->line, n->column, "%s: found no url, expected the key \"url\"", where);
         else if (!is_url(t->url))
-                yaml_error(e, n->line, n->column, "%s.url: found \"%.80s\", expected one that begins with http:// or https://", where, t->url);
+                yaml_error(e, n->line, n->column,
+                           "%s.url: found \"%.80s\", expected one that begins with http:// or https://", where, t->url);
         if (q->min_shards > q->max_shards)
                 yaml_error(e, n->line, n->column, "%s.queue_config: found more min_shards than max_shards", where);
         if (t->sender.min_backoff.ns > t->sender.max_backoff.ns)
-                yaml_error(e, n->line, n->column, "%s.queue_config: found a min_backoff longer than the max_backoff", where);
+                yaml_error(e, n->line, n->column, "%s.queue_config: found a min_backoff longer than the max_backoff",
+                           where);
         t->sender.min_shards = (uint32_t)q->min_shards;
         t->sender.max_shards = (uint32_t)q->max_shards;
         t->sender.max_samples_per_send = q->max_samples;
@@ -192,8 +207,10 @@ static void check_target(const YamlNode *n, const char *where, TargetText *x, Ya
 static void add_target(ForwardConfig *c, ForwardTargetConfig *t, const YamlNode *n, YamlErrors *e) {
         for (size_t i = 0; t->name && i < c->n_targets; i++)
                 if (strcmp(c->targets[i]->name, t->name) == 0)
-                        yaml_error(e, n->line, n->column, "remote_write[]: found \"%.80s\" again, expected each name (or url without one) once",
-                                   t->name);
+                        yaml_error(
+                                e, n->line, n->column,
+                                "remote_write[]: found \"%.80s\" again, expected each name (or url without one) once",
+                                t->name);
         ForwardTargetConfig **list = reallocarray(c->targets, c->n_targets + 1, sizeof(ForwardTargetConfig *));
         ForwardTargetConfig *copy = malloc(sizeof *copy);
         if (list)
@@ -247,9 +264,11 @@ static void add_external(ForwardConfig *c, const YamlNode *n, YamlErrors *e) {
         if (n->kind != YAML_SCALAR) /* who reads the rest of `global` says so */
                 return;
         if (strcmp(n->key->text, METRIC_NAME_LABEL) == 0)
-                yaml_error(e, n->key->line, n->key->column, "global.external_labels: found %s, expected other labels", METRIC_NAME_LABEL);
+                yaml_error(e, n->key->line, n->key->column, "global.external_labels: found %s, expected other labels",
+                           METRIC_NAME_LABEL);
         if (strlen(n->key->text) > LABEL_NAME_MAX || strlen(n->text) > LABEL_VALUE_MAX)
-                yaml_error(e, n->line, n->column, "global.external_labels: found %s, expected a shorter one", yaml_describe(n, found, sizeof found));
+                yaml_error(e, n->line, n->column, "global.external_labels: found %s, expected a shorter one",
+                           yaml_describe(n, found, sizeof found));
         if (yaml_texts_add(&c->external_names, n->key->text) < 0 || yaml_texts_add(&c->external_values, n->text) < 0)
                 yaml_error(e, 0, 0, "out of memory");
 }
@@ -268,7 +287,8 @@ static void check_backend(const YamlNode *query, YamlErrors *e) {
         const YamlNode *backend = yaml_get(query, "backend"), *url = yaml_get(query, "url");
         bool other = backend && backend->kind == YAML_SCALAR && strcmp(backend->text, "prometheus") == 0;
         if (other && (!url || url->kind != YAML_SCALAR || !is_url(url->text)))
-                yaml_error(e, backend->line, backend->column, "query.backend: found \"prometheus\" without a query.url, expected one that begins with "
+                yaml_error(e, backend->line, backend->column,
+                           "query.backend: found \"prometheus\" without a query.url, expected one that begins with "
                            "http:// or https://");
 }
 
@@ -326,16 +346,18 @@ static bool texts_equal(const YamlTexts *a, const YamlTexts *b) {
 
 static bool senders_equal(const SenderOptions *a, const SenderOptions *b) {
         return a->capacity == b->capacity && a->min_shards == b->min_shards && a->max_shards == b->max_shards &&
-               a->max_samples_per_send == b->max_samples_per_send && a->batch_send_deadline.ns == b->batch_send_deadline.ns &&
-               a->min_backoff.ns == b->min_backoff.ns && a->max_backoff.ns == b->max_backoff.ns && a->retry_on_429 == b->retry_on_429 &&
+               a->max_samples_per_send == b->max_samples_per_send &&
+               a->batch_send_deadline.ns == b->batch_send_deadline.ns && a->min_backoff.ns == b->min_backoff.ns &&
+               a->max_backoff.ns == b->max_backoff.ns && a->retry_on_429 == b->retry_on_429 &&
                a->sample_age_limit.ns == b->sample_age_limit.ns && a->version == b->version;
 }
 
 static bool targets_equal(const ForwardTargetConfig *a, const ForwardTargetConfig *b) {
         return strcmp(a->name, b->name) == 0 && strcmp(a->url, b->url) == 0 && a->timeout.ns == b->timeout.ns &&
                http_fetch_options_equal(&a->http, &b->http) && relabel_rules_equal(&a->relabel, &b->relabel) &&
-               a->send_native_histograms == b->send_native_histograms && a->send_exemplars == b->send_exemplars && senders_equal(&a->sender, &b->sender) &&
-               a->max_bytes == b->max_bytes && a->max_age.ns == b->max_age.ns && a->metadata == b->metadata &&
+               a->send_native_histograms == b->send_native_histograms && a->send_exemplars == b->send_exemplars &&
+               senders_equal(&a->sender, &b->sender) && a->max_bytes == b->max_bytes &&
+               a->max_age.ns == b->max_age.ns && a->metadata == b->metadata &&
                a->metadata_interval.ns == b->metadata_interval.ns && a->metadata_max == b->metadata_max;
 }
 

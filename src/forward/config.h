@@ -1,5 +1,6 @@
-/* To whom samples are sent on: `remote_write` and `global.external_labels`, in the form that Prometheus 3 has, read from parallaxd's own
- * file; and `query.http`, how another engine is talked to. Immutable once loaded; a reload makes a new one. */
+/* To whom samples are sent on: `remote_write` and `global.external_labels`, in the form that Prometheus 3 has, read
+ * from parallaxd's own file; and `query.http`, how another engine is talked to. Immutable once loaded; a reload makes a
+ * new one. */
 #pragma once
 
 #include "forward/sender.h"
@@ -35,7 +36,8 @@ typedef struct ForwardConfig {
 } ForwardConfig;
 
 /* As settings_load(), which sees to the file's other keys. */
-int forward_config_load(const char *path, bool must_exist, ForwardConfig **ret_config, SettingsError *ret_error) MUST_USE;
+int forward_config_load(const char *path, bool must_exist, ForwardConfig **ret_config,
+                        SettingsError *ret_error) MUST_USE;
 ForwardConfig *forward_config_free(ForwardConfig *c);
 /* Whether both say the same of remote write. */
 bool forward_config_equal(const ForwardConfig *a, const ForwardConfig *b);

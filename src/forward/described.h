@@ -1,5 +1,5 @@
-/* What metrics are (type, help, unit), for who sends them on: told by whoever writes samples, looked up by name. Bounded; the first come stay.
- * Private to src/forward. */
+/* What metrics are (type, help, unit), for who sends them on: told by whoever writes samples, looked up by name.
+ * Bounded; the first come stay. Private to src/forward. */
 #pragma once
 
 #include "model/group.h"

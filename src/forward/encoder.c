@@ -1,5 +1,5 @@
-/* 1.0 copies a series' run. 2.0 writes numbers of symbols: the texts of a segment are interned once, when a series is sent from it
- * for the first time, and each text remembers the number that it has in the message being made. */
+/* 1.0 copies a series' run. 2.0 writes numbers of symbols: the texts of a segment are interned once, when a series is
+ * sent from it for the first time, and each text remembers the number that it has in the message being made. */
 #include "forward/encoder.h"
 
 #include "base/varint.h"
@@ -78,7 +78,8 @@ static bool rehash(Texts *t, const QueueView *v) {
         t->table = table;
         t->table_size = size;
         for (size_t i = 0; i < t->n; i++)
-                table[place_of(t, v, (const char *)queue_view_bytes(v, t->texts[i].at), t->texts[i].len)] = (uint32_t)i + 1;
+                table[place_of(t, v, (const char *)queue_view_bytes(v, t->texts[i].at), t->texts[i].len)] =
+                        (uint32_t)i + 1;
         return true;
 }
 
@@ -205,7 +206,9 @@ static int put_series(Encoder *e, RwVersion version, QueueView *v, uint32_t seri
 }
 
 static RwPutSample sample_of(const QueueView *v, const BatchItem *item) {
-        static const RwPutKind KINDS[] = { [QUEUE_FLOAT] = RW_PUT_FLOAT, [QUEUE_HISTOGRAM] = RW_PUT_HISTOGRAM, [QUEUE_EXEMPLAR] = RW_PUT_EXEMPLAR };
+        static const RwPutKind KINDS[] = {
+                [QUEUE_FLOAT] = RW_PUT_FLOAT, [QUEUE_HISTOGRAM] = RW_PUT_HISTOGRAM, [QUEUE_EXEMPLAR] = RW_PUT_EXEMPLAR
+        };
         return (RwPutSample){
                 .time_ms = item->time_ms,
                 .value = item->value,
@@ -250,7 +253,9 @@ int encode_batch(Encoder *e, RwVersion version, QueueView *view, const BatchItem
         for (size_t i = 0; i < n;) {
                 uint32_t series = items[i].series;
                 size_t m = 0;
-                for (; i < n && items[i].series == series && (m == 0 || items[i].time_ms > e->samples[m - 1].time_ms || items[i].kind == QUEUE_EXEMPLAR); i++)
+                for (; i < n && items[i].series == series &&
+                       (m == 0 || items[i].time_ms > e->samples[m - 1].time_ms || items[i].kind == QUEUE_EXEMPLAR);
+                     i++)
                         if (items[i].time_ms >= least_ms)
                                 e->samples[m++] = sample_of(view, &items[i]);
                         else

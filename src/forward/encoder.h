@@ -1,4 +1,5 @@
-/* Samples of a queue as messages of remote write. Holds what is used again and again; one for all targets. Private to src/forward. */
+/* Samples of a queue as messages of remote write. Holds what is used again and again; one for all targets. Private to
+ * src/forward. */
 #pragma once
 
 #include "forward/described.h"
@@ -26,8 +27,8 @@ typedef struct Encoder {
 #define ENCODER_NULL ((Encoder){ 0 })
 void encoder_deinit(Encoder *e);
 
-/* A request with n samples of one segment in their order, compressed, replaces `out`; those older than `least_ms` are left out and
- * counted. 0; -ENOMEM; -EFBIG. */
+/* A request with n samples of one segment in their order, compressed, replaces `out`; those older than `least_ms` are
+ * left out and counted. 0; -ENOMEM; -EFBIG. */
 int encode_batch(Encoder *e, RwVersion version, QueueView *view, const BatchItem *items, size_t n, int64_t least_ms,
                  Described *described, Buf *out, size_t *ret_left_out) MUST_USE;
 /* 1.0: a request with the descriptions [first, first + n). */

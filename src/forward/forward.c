@@ -91,7 +91,8 @@ static bool remember(Forward *f, SeriesRef ref, const uint8_t *run, size_t len) 
         return true;
 }
 
-static SampleFault sink_series(SeriesSink *s, const uint8_t *run, size_t len, SeriesRef *ret_ref, LabelsFault *ret_fault) {
+static SampleFault sink_series(SeriesSink *s, const uint8_t *run, size_t len, SeriesRef *ret_ref,
+                               LabelsFault *ret_fault) {
         Forward *f = of(s);
         SampleFault fault = f->store->series(f->store, run, len, ret_ref, ret_fault);
         if (fault == SAMPLE_OK && f->n_receivers && !remember(f, *ret_ref, run, len))
@@ -125,7 +126,8 @@ static void append(Forward *f, const TargetKey *key, const int64_t *times, const
                 target_floats(f->receivers[i].target, key, times, values, n);
 }
 
-static SampleFault sink_floats(SeriesSink *s, SeriesRef ref, const int64_t *times, const double *values, size_t n, size_t *ret_taken) {
+static SampleFault sink_floats(SeriesSink *s, SeriesRef ref, const int64_t *times, const double *values, size_t n,
+                               size_t *ret_taken) {
         Forward *f = of(s);
         TargetKey key;
         SampleFault fault = f->store->floats(f->store, ref, times, values, n, ret_taken);
@@ -155,7 +157,8 @@ static SampleFault sink_histogram(SeriesSink *s, SeriesRef ref, int64_t time_ms,
         return fault;
 }
 
-static bool sink_exemplar(SeriesSink *s, SeriesRef ref, const uint8_t *labels, size_t len, double value, int64_t time_ms) {
+static bool sink_exemplar(SeriesSink *s, SeriesRef ref, const uint8_t *labels, size_t len, double value,
+                          int64_t time_ms) {
         Forward *f = of(s);
         TargetKey key;
         if (!f->store->exemplar(f->store, ref, labels, len, value, time_ms))
@@ -240,7 +243,9 @@ static MonoTime step_metadata(Receiver *r, MonoTime now) {
                 return (MonoTime){ INT64_MAX };
         if (now.ns < r->metadata_at.ns)
                 return r->metadata_at;
-        int e = f->described.n ? encode_metadata(&f->encoder, &f->described, r->metadata_next, r->config->metadata_max, &r->metadata_body) : -ENOENT;
+        int e = f->described.n ? encode_metadata(&f->encoder, &f->described, r->metadata_next, r->config->metadata_max,
+                                                 &r->metadata_body)
+                               : -ENOENT;
         if (e == 0)
                 e = poster_post(r->poster, &(SenderPost){ POST_METADATA, RW_1, &r->metadata_body, 0 });
         r->metadata_sending = e == 0;
@@ -297,8 +302,12 @@ static int open_receiver(Forward *f, size_t i) {
         Receiver *r = &f->receivers[i];
         char path[4096];
         Vfs *vfs = NULL;
-        *r = (Receiver){ .forward = f, .config = f->config->targets[i], .metadata_at = mono_add(mono_now(), METADATA_FIRST) };
-        TargetShared shared = { .encoder = &f->encoder, .described = &f->described, .config = f->config, .sync = f->options.sync };
+        *r = (Receiver){ .forward = f,
+                         .config = f->config->targets[i],
+                         .metadata_at = mono_add(mono_now(), METADATA_FIRST) };
+        TargetShared shared = {
+                .encoder = &f->encoder, .described = &f->described, .config = f->config, .sync = f->options.sync
+        };
         int n = snprintf(path, sizeof path, "%s/%s", f->options.directory, r->config->name);
         if (n < 0 || (size_t)n >= sizeof path)
                 return -ENAMETOOLONG;
@@ -348,7 +357,8 @@ int forward_new(const ForwardOptions *o, const ForwardOps *ops, void *context, F
         Forward *f = calloc(1, sizeof *f);
         if (!f)
                 return -ENOMEM;
-        f->sink = (SeriesSink){ sink_begin, sink_series, sink_floats, sink_histogram, sink_exemplar, sink_metadata, sink_end, sink_durable };
+        f->sink = (SeriesSink){ sink_begin,    sink_series,   sink_floats, sink_histogram,
+                                sink_exemplar, sink_metadata, sink_end,    sink_durable };
         f->options = *o;
         f->ops = *ops;
         f->context = context;

@@ -1,10 +1,13 @@
-/* Sends on what the store takes, to any number of receivers of Prometheus remote write: a SeriesSink in front of the store's that also
- * appends to each receiver's queue on the disk (segment.c), and for each the sender that empties it (sender.h).
+/* Sends on what the store takes, to any number of receivers of Prometheus remote write: a SeriesSink in front of the
+ * store's that also appends to each receiver's queue on the disk (segment.c), and for each the sender that empties it
+ * (sender.h).
  *
- * What the store refuses is not sent on. A ticket of this sink is durable when the store has it and the queues have it too, so whoever was told
- * "kept" may rely on both. A queue that cannot be written loses samples, counted, and holds nobody up.
+ * What the store refuses is not sent on. A ticket of this sink is durable when the store has it and the queues have it
+ * too, so whoever was told "kept" may rely on both. A queue that cannot be written loses samples, counted, and holds
+ * nobody up.
  *
- * Everything is for the thread of the loop, but forward_commit() and the two beside it, which are for the store's committer. */
+ * Everything is for the thread of the loop, but forward_commit() and forward_commit_pending(), which are for the
+ * store's committer. */
 #pragma once
 
 #include "forward/config.h"
@@ -15,7 +18,8 @@ typedef struct Forward Forward;
 
 typedef struct ForwardOps {
         /* A request to that target failed; `dropped`: its samples will not be sent again. */
-        void (*complaint)(void *context, const ForwardTargetConfig *target, const SenderAnswer *answer, size_t samples, bool dropped);
+        void (*complaint)(void *context, const ForwardTargetConfig *target, const SenderAnswer *answer, size_t samples,
+                          bool dropped);
 } ForwardOps;
 
 typedef struct ForwardOptions {
@@ -31,8 +35,9 @@ int forward_new(const ForwardOptions *o, const ForwardOps *ops, void *context, F
 Forward *forward_free(Forward *f);
 /* The sink that it stands before; once, before anything is written. */
 void forward_begin(Forward *f, SeriesSink *store);
-/* The receivers of `config` (taken over in any case) instead of those there are. -EWOULDBLOCK: another process has a queue. After
- * an error there are those receivers that could be opened before it; ret_name is the one that could not. */
+/* The receivers of `config` (taken over in any case) instead of those there are. -EWOULDBLOCK: another process has a
+ * queue. After an error there are those receivers that could be opened before it; ret_name is the one that could
+ * not. */
 int forward_replace(Forward *f, ForwardConfig *config, char ret_name[FORWARD_NAME_MAX + 1]) MUST_USE;
 const ForwardConfig *forward_config(const Forward *f); /* NULL: none yet */
 /* Where samples are to be written instead of the store's sink. */

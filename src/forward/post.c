@@ -53,7 +53,8 @@ static void first_line(const Buf *body, char *out, size_t size) {
 }
 
 static bool tells_written(const HttpFetchResult *r) {
-        return http_fetch_header(r, "X-Prometheus-Remote-Write-Samples-Written") || http_fetch_header(r, "X-Prometheus-Remote-Write-Histograms-Written") ||
+        return http_fetch_header(r, "X-Prometheus-Remote-Write-Samples-Written") ||
+               http_fetch_header(r, "X-Prometheus-Remote-Write-Histograms-Written") ||
                http_fetch_header(r, "X-Prometheus-Remote-Write-Exemplars-Written");
 }
 
@@ -83,9 +84,11 @@ int poster_post(void *poster, const SenderPost *post) {
         assert(!s->fetch);
         headers[n++] = p->agent;
         headers[n++] = "Content-Encoding: snappy";
-        headers[n++] = post->version == RW_2 ? "Content-Type: application/x-protobuf;proto=io.prometheus.write.v2.Request" :
-                                               "Content-Type: application/x-protobuf";
-        headers[n++] = post->version == RW_2 ? "X-Prometheus-Remote-Write-Version: 2.0.0" : "X-Prometheus-Remote-Write-Version: 0.1.0";
+        headers[n++] = post->version == RW_2
+                               ? "Content-Type: application/x-protobuf;proto=io.prometheus.write.v2.Request"
+                               : "Content-Type: application/x-protobuf";
+        headers[n++] = post->version == RW_2 ? "X-Prometheus-Remote-Write-Version: 2.0.0"
+                                             : "X-Prometheus-Remote-Write-Version: 0.1.0";
         (void)snprintf(attempt, sizeof attempt, "Retry-Attempt: %u", post->tries);
         if (post->tries)
                 headers[n++] = attempt;
@@ -109,7 +112,8 @@ void poster_cancel(void *poster, uint32_t shard) {
 }
 
 int poster_new(HttpFetcher *fetcher, const ForwardTargetConfig *config, const char *version,
-               void (*answer)(void *context, uint32_t shard, const SenderAnswer *answer), void *context, Poster **ret_poster) {
+               void (*answer)(void *context, uint32_t shard, const SenderAnswer *answer), void *context,
+               Poster **ret_poster) {
         Poster *p = calloc(1, sizeof *p);
         if (!p)
                 return -ENOMEM;

@@ -9,7 +9,8 @@ typedef struct Poster Poster;
 
 /* `answer` is called from the loop; `why` is the answer's first line. Borrows config, fetcher and version. */
 int poster_new(HttpFetcher *fetcher, const ForwardTargetConfig *config, const char *version,
-               void (*answer)(void *context, uint32_t shard, const SenderAnswer *answer), void *context, Poster **ret_poster) MUST_USE;
+               void (*answer)(void *context, uint32_t shard, const SenderAnswer *answer), void *context,
+               Poster **ret_poster) MUST_USE;
 /* Cancels what is under way. */
 Poster *poster_free(Poster *p);
 /* As Transport's, with the poster as context. */

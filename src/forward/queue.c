@@ -1,7 +1,7 @@
 /* Writing and removing segments; the essay is on top of segment.c.
  *
- * Appends go into a record in memory, ended records into `pending`; a commit takes `pending` as it is and writes it without the lock. At
- * most one change of segment waits in `pending`, at `roll_at`. */
+ * Appends go into a record in memory, ended records into `pending`; a commit takes `pending` as it is and writes it
+ * without the lock. At most one change of segment waits in `pending`, at `roll_at`. */
 #include "forward/queue.h"
 
 #include <assert.h>
@@ -93,7 +93,8 @@ static uint64_t end_of(Vfs *v, const QueueSegment *s) {
         if (vfs_map(v, name, &map) < 0)
                 return end;
         QueueRecord r;
-        for (uint64_t at = QUEUE_HEADER; at + QUEUE_RECORD_HEADER <= map.len && queue_record_get(map.bytes + at, s->number, &r);
+        for (uint64_t at = QUEUE_HEADER;
+             at + QUEUE_RECORD_HEADER <= map.len && queue_record_get(map.bytes + at, s->number, &r);
              at += QUEUE_RECORD_HEADER + r.length)
                 end = r.first_seq + r.samples > end ? r.first_seq + r.samples : end;
         vfs_unmap(v, &map);
@@ -122,7 +123,7 @@ static int find_segment(Queue *q, uint32_t number) {
         if (!uuid_equal(&h.id, &q->id) || h.first_seq < q->next_seq)
                 return remove_unreadable(q, number);
         q->next_seq = h.first_seq;
-        return add_segment(q, &(QueueSegment){ number, h.first_seq, h.created_ms, size, false });
+        return add_segment(q, &(QueueSegment){ number, h.first_seq, h.created_ms, size, 0, false });
 }
 
 static int find_segments(Queue *q, uint64_t least_seq) {
@@ -198,13 +199,14 @@ static void begin_segment(Queue *q) {
         q->segment_created_ms = wall_ms(q);
 }
 
-/* With the lock held: the next record begins a segment. False: one change waits already, so the record goes on in it. */
+/* With the lock held: the next record begins a segment. False: one change waits already, so the record goes on in
+ * it. */
 static bool mark_roll(Queue *q) {
         if (q->roll_at != NO_ROLL || q->number == QUEUE_NUMBER_MAX)
                 return false;
         q->number++;
         q->roll_at = q->pending.len;
-        q->roll = (QueueSegment){ q->number, q->next_seq, q->segment_created_ms, QUEUE_HEADER, true };
+        q->roll = (QueueSegment){ q->number, q->next_seq, q->segment_created_ms, QUEUE_HEADER, 0, true };
         q->roll_wanted = false;
         return true;
 }
@@ -341,7 +343,11 @@ static int append(Queue *q, const char *bytes, size_t n) {
 static int create(Queue *q, const QueueSegment *s) {
         char name[QUEUE_NAME_MAX];
         uint8_t header[QUEUE_HEADER];
-        QueueHeader h = { .version = QUEUE_VERSION, .number = s->number, .id = q->id, .first_seq = s->first_seq, .created_ms = s->created_ms };
+        QueueHeader h = { .version = QUEUE_VERSION,
+                          .number = s->number,
+                          .id = q->id,
+                          .first_seq = s->first_seq,
+                          .created_ms = s->created_ms };
         queue_segment_name(s->number, name);
         queue_header_put(header, &h);
         q->file = vfs_close(q->vfs, q->file);
@@ -382,7 +388,8 @@ static int write_roll(Queue *q, const QueueSegment *roll, size_t at) {
         return r;
 }
 
-/* What was taken is not in the queue, and neither is what was collected meanwhile: it speaks of series that were declared there. */
+/* What was taken is not in the queue, and neither is what was collected meanwhile: it speaks of series that were
+ * declared there. */
 static void fail(Queue *q, uint64_t first, int error) {
         LOCK_SCOPE(&q->lock);
         q->file = vfs_close(q->vfs, q->file);
@@ -472,33 +479,33 @@ int queue_commit(Queue *q) {
 
 /* ---- Reader ---- */
 
+static bool give(const Queue *q, size_t i, QueueSegment *ret_segment) {
+        *ret_segment = q->segments[i];
+        ret_segment->end_seq = i + 1 < q->n_segments ? q->segments[i + 1].first_seq : QUEUE_SEQ_MAX;
+        return true;
+}
+
 bool queue_segment_after(Queue *q, uint32_t after, QueueSegment *ret_segment) {
         LOCK_SCOPE(&q->lock);
         for (size_t i = 0; i < q->n_segments; i++)
-                if (q->segments[i].number > after) {
-                        *ret_segment = q->segments[i];
-                        return true;
-                }
+                if (q->segments[i].number > after)
+                        return give(q, i, ret_segment);
         return false;
 }
 
 bool queue_segment_of(Queue *q, uint64_t seq, QueueSegment *ret_segment) {
         LOCK_SCOPE(&q->lock);
         for (size_t i = q->n_segments; i-- > 0;)
-                if (q->segments[i].first_seq <= seq) {
-                        *ret_segment = q->segments[i];
-                        return true;
-                }
+                if (q->segments[i].first_seq <= seq)
+                        return give(q, i, ret_segment);
         return false;
 }
 
 bool queue_segment_get(Queue *q, uint32_t number, QueueSegment *ret_segment) {
         LOCK_SCOPE(&q->lock);
         for (size_t i = q->n_segments; i-- > 0;)
-                if (q->segments[i].number == number) {
-                        *ret_segment = q->segments[i];
-                        return true;
-                }
+                if (q->segments[i].number == number)
+                        return give(q, i, ret_segment);
         return false;
 }
 

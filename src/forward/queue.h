@@ -1,8 +1,9 @@
-/* The queue of one target on the disk: samples are appended, committed, read in the same order, and removed when they are delivered or the
- * bounds are exceeded. What the files are and why nothing is lost: the essay on top of segment.c. Private to src/forward.
+/* The queue of one target on the disk: samples are appended, committed, read in the same order, and removed when they
+ * are delivered or the bounds are exceeded. What the files are and why nothing is lost: the essay on top of segment.c.
+ * Private to src/forward.
  *
- * Three roles: the writer appends and the reader reads, both on the thread of the sink; the committer (queue_commit) may be
- * another thread. */
+ * Three roles: the writer appends and the reader reads, both on the thread of the sink; the committer (queue_commit)
+ * may be another thread. */
 #pragma once
 
 #include "forward/segment.h"
@@ -28,8 +29,8 @@ typedef struct QueueStats {
         uint64_t removed;              /* segments removed because of a bound */
 } QueueStats;
 
-/* Opens what is there. New samples get numbers from `least_seq` on at least. Borrows the disk. -EPROTONOSUPPORT: it is of another version,
- * nothing was changed. */
+/* Opens what is there. New samples get numbers from `least_seq` on at least. Borrows the disk. -EPROTONOSUPPORT: it is
+ * of another version, nothing was changed. */
 int queue_open(Vfs *vfs, const QueueOptions *o, uint64_t least_seq, Queue **ret_queue) MUST_USE;
 /* Commits what is pending, if that works. */
 Queue *queue_close(Queue *q);
@@ -38,11 +39,11 @@ Queue *queue_close(Queue *q);
 
 /* Too much waits for the disk: nothing should be appended. */
 bool queue_full(Queue *q);
-/* Begins the samples of a series. *ret_generation says which segment is being written: ids of another one mean nothing. To be called
- * before queue_series(); the generation holds until the next call of it. */
+/* Begins the samples of a series. The generation says which segment is being written: ids of another one mean nothing.
+ * To be called before queue_series(); the generation holds until the next call of it. */
 uint32_t queue_generation(Queue *q);
-/* n samples of a series follow: of `id`, or of a new one when `run` is given, whose id is returned. UINT32_MAX: no memory, or there
- * are too many series; none must follow. */
+/* n samples of a series follow: of `id`, or of a new one when `run` is given, whose id is returned. UINT32_MAX: no
+ * memory, or there are too many series; none must follow. */
 uint32_t queue_series(Queue *q, uint32_t id, const uint8_t *run, size_t run_len, size_t n);
 void queue_float(Queue *q, int64_t time_ms, double value);
 void queue_histogram(Queue *q, int64_t time_ms, const uint8_t *bytes, size_t n);
@@ -54,7 +55,8 @@ uint64_t queue_next_seq(const Queue *q);
 
 /* ---- Committer ---- */
 
-/* Writes what was ended; removes what is delivered or over the bounds. 0; or the error with which samples were lost (counted). */
+/* Writes what was ended; removes what is delivered or over the bounds. 0; or the error with which samples were lost
+ * (counted). */
 int queue_commit(Queue *q) MUST_USE;
 bool queue_commit_pending(Queue *q);
 
@@ -65,6 +67,7 @@ typedef struct QueueSegment {
         uint64_t first_seq;
         int64_t created_ms;
         uint64_t bytes; /* that may be read */
+        uint64_t end_seq; /* no sample in it has this number or a higher one */
         bool last;      /* more may come */
 } QueueSegment;
 

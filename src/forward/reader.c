@@ -22,7 +22,7 @@ struct QueueReader {
         uint64_t at;          /* of the next record in it */
         bool ended;           /* nothing more of this segment can be read */
         uint64_t next_seq, lost;
-        uint64_t record_seq; /* of the next sample in the record */
+        uint64_t record_seq, record_end; /* of the next sample in the record; one above its last */
         QueueCursor cursor;
         bool in_record;
 };
@@ -181,16 +181,19 @@ static int begin_record(QueueReader *r) {
         QueueRecord record;
         if (r->ended || r->at + QUEUE_RECORD_HEADER > end)
                 return 0;
-        if (!queue_record_get(m->bytes + r->at, r->segment.number, &record) || record.length > end - r->at - QUEUE_RECORD_HEADER) {
+        if (!queue_record_get(m->bytes + r->at, r->segment.number, &record) ||
+            record.length > end - r->at - QUEUE_RECORD_HEADER) {
                 r->ended = true;
                 return 0;
         }
         const uint8_t *payload = m->bytes + r->at + QUEUE_RECORD_HEADER;
         r->at += QUEUE_RECORD_HEADER + record.length;
-        if (queue_payload_crc(payload, record.length) != record.payload_crc || record.first_seq < r->segment.first_seq)
+        if (queue_payload_crc(payload, record.length) != record.payload_crc ||
+            record.first_seq < r->segment.first_seq || record.first_seq + record.samples > r->segment.end_seq)
                 return 1; /* skipped: the next one's number tells how much is missing */
         skip_to(r, record.first_seq);
         r->record_seq = record.first_seq;
+        r->record_end = record.first_seq + record.samples;
         r->cursor = QUEUE_CURSOR(payload, record.length);
         r->in_record = true;
         return 1;
@@ -255,6 +258,10 @@ static int next_in_record(QueueReader *r, QueueSample *ret_sample) {
                         if (error < 0)
                                 return error;
                         continue;
+                }
+                if (r->record_seq == r->record_end) { /* more than its header says */
+                        r->in_record = false;
+                        return 0;
                 }
                 uint64_t seq = r->record_seq++;
                 if (!known(r->view, e.series)) {

@@ -1,11 +1,11 @@
-/* Reading a queue from a number on: sample by sample, each with its number and its series. What cannot be read is counted and left out. Sender's
- * thread. Private to src/forward. */
+/* Reading a queue from a number on: sample by sample, each with its number and its series. What cannot be read is
+ * counted and left out. Sender's thread. Private to src/forward. */
 #pragma once
 
 #include "forward/queue.h"
 
-/* A segment being read. Samples borrow from it, whoever keeps one keeps a reference; it outlives the removal of the file. Runs and
- * histograms are places in it, because the file is mapped again when it grows. */
+/* A segment being read. Samples borrow from it, whoever keeps one keeps a reference; it outlives the removal of the
+ * file. Runs and histograms are places in it, because the file is mapped again when it grows. */
 typedef struct QueueView QueueView;
 
 typedef struct QueueViewSeries {

@@ -3,8 +3,8 @@
  *   queue-NNNNNNNN   segments: what was taken, in the order in which it was taken
  *   ack-NNNNNNNN     the checkpoint: how far what was taken has been delivered (checkpoint.c)
  *
- * The idea: each sample has a number (seq), from 1, ascending without end; "delivered" is a number for each shard, and deleting is
- * removing whole segments. Nothing is ever changed in place.
+ * The idea: each sample has a number (seq), from 1, ascending without end; "delivered" is a number for each shard, and
+ * deleting is removing whole segments. Nothing is ever changed in place.
  *
  * SEGMENT. Numbers are little end first.
  *
@@ -37,28 +37,31 @@
  *                kind 1, a histogram: varint length, canonical bytes (model/histogram.h)
  *                kind 2, an exemplar: 8 bytes of a double, varint length, its labels as a run
  *
- * A series is declared in a segment before its first sample there, so a segment is read without any other one. The time's
- * difference has 62 bits, which no clock exceeds. "Sample" here is any of the three kinds.
+ * A series is declared in a segment before its first sample there, so a segment is read without any other one. The
+ * time's difference has 62 bits, which no clock exceeds. "Sample" here is any of the three kinds.
  *
- * VALIDITY. A segment whose header is wrong is not read; all of its samples are lost, and counted as the gap between the numbers before
- * and behind it. A record whose header is wrong ends its segment: where the next one would begin is not known. A record
- * whose payload is wrong is skipped; so are samples of series whose declaration was in it. The end of a file in the
- * middle of a record is an end like any other: that record was never acknowledged to anybody.
+ * VALIDITY. A segment whose header is wrong is removed; all of its samples are lost, and counted as the gap between
+ * the numbers before and behind it (one of another version ends the opening, and nothing is touched). A record whose
+ * header is wrong ends its segment: where the next one would begin is not known. A record whose payload is wrong is
+ * skipped; so are samples of series whose declaration was in it. The end of a file in the middle of a record is an end
+ * like any other: that record was never acknowledged to anybody.
  *
- * WRITING. Records are collected in memory; a commit writes what is collected and, unless told otherwise, syncs the file; who asked the
- * store to keep something hears of it only after that (forward.c). A process never writes to a segment that another one began: it
- * makes a new one with a number above all, and with a first seq that is above all that segments and checkpoint know. So the
- * torn end of a crash stays where it is, and after a power cut that took the end of a segment, but not what the checkpoint says of it, no new
- * sample gets a number that counts as delivered. A write that fails gives up its segment the same way: what it should have held is lost,
- * counted, and the next record begins a new segment.
+ * WRITING. Records are collected in memory; a commit writes what is collected and, unless told otherwise, syncs the
+ * file; who asked the store to keep something hears of it only after that (forward.c). A process never writes to a
+ * segment that another one began: it makes a new one with a number above all, and with a first seq that is above all
+ * that segments and checkpoint know. So the torn end of a crash stays where it is, and after a power cut that took the
+ * end of a segment, but not what the checkpoint says of it, no new sample gets a number that counts as delivered. A
+ * write that fails gives up its segment the same way: what it should have held is lost, counted, and the next record
+ * begins a new segment.
  *
- * READING. Up to what commits have written; the reader maps the file again when it has grown. What it reads need not be synced: if a
- * power cut takes it, then nobody was told that it is kept.
+ * READING. Up to what commits have written; the reader maps the file again when it has grown. What it reads need not be
+ * synced: if a power cut takes it, then nobody was told that it is kept.
  *
- * REMOVAL. A segment goes when every shard has delivered what is in it; or when all segments together exceed the bound of bytes; or
- * when the one behind it is older than the bound of age: oldest first, never the one being written, what was not delivered is counted
- * as dropped. Removals need no order: a segment that a power cut brings back is below the checkpoint and goes again; when
- * the checkpoint is lost as well its samples are sent again, equal, which is no duplicate for a receiver. */
+ * REMOVAL. A segment goes when every shard has delivered what is in it; or when all segments together exceed the bound
+ * of bytes; or when the one behind it is older than the bound of age: oldest first, never the one being written, what
+ * was not delivered is counted as dropped. Removals need no order: a segment that a power cut brings back is below the
+ * checkpoint and goes again; when the checkpoint is lost as well its samples are sent again, equal, which is no
+ * duplicate for a receiver. */
 #include "forward/segment.h"
 
 #include "base/crc32c.h"
@@ -97,7 +100,8 @@ void queue_segment_name(uint32_t number, char ret_name[QUEUE_NAME_MAX]) {
 static bool number_of(const char *name, uint32_t *ret_number) {
         uint64_t v;
         char again[QUEUE_NAME_MAX];
-        if (strncmp(name, "queue-", 6) != 0 || !span_u64((Span){ name + 6, strlen(name) - 6 }, &v) || v == 0 || v > QUEUE_NUMBER_MAX)
+        if (strncmp(name, "queue-", 6) != 0 || !span_u64((Span){ name + 6, strlen(name) - 6 }, &v) || v == 0 ||
+            v > QUEUE_NUMBER_MAX)
                 return false;
         queue_segment_name((uint32_t)v, again);
         *ret_number = (uint32_t)v;

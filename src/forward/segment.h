@@ -1,5 +1,5 @@
-/* One segment of a queue, as bytes: header, records, the samples in them. Private to the queue; the layout and the argument why it
- * loses nothing are the essay on top of segment.c. Pure functions, but for queue_segment_list(). */
+/* One segment of a queue, as bytes: header, records, the samples in them. Private to the queue; the layout and the
+ * argument why it loses nothing are the essay on top of segment.c. Pure functions, but for queue_segment_list(). */
 #pragma once
 
 #include "base/uuid.h"

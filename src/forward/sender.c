@@ -1,11 +1,12 @@
-/* A shard is a row of batches; a batch is one request: samples of one segment in their order. The first batch of a row is the one
- * that is sent, the last one the one that is filled.
+/* A shard is a row of batches; a batch is one request: samples of one segment in their order. The first batch of a row
+ * is the one that is sent, the last one the one that is filled.
  *
- * Which samples a request holds is written to the checkpoint before it goes out (checkpoint.c): the numbers from `acked` to below `sent`,
- * as far as they are the shard's. A shard that begins with such a mark fills its first batch with exactly these.
+ * Which samples a request holds is written to the checkpoint before it goes out (checkpoint.c): the numbers from
+ * `acked` to below `sent`, as far as they are the shard's. A shard that begins with such a mark fills its first batch
+ * with exactly these.
  *
- * Samples that are not newer than what their series sent before get requests of their own: a receiver that takes no such samples
- * refuses the whole request, and then it refuses nothing else with it. */
+ * Samples that are not newer than what their series sent before get requests of their own: a receiver that takes no
+ * such samples refuses the whole request, and then it refuses nothing else with it. */
 #include "forward/sender.h"
 
 #include <assert.h>
@@ -112,7 +113,9 @@ static void seal(Shard *h) {
 static Batch *batch_for(Sender *s, Shard *h, const QueueSample *x, MonoTime now) {
         Batch *b = h->last;
         bool resuming = h->resume && x->seq < h->resume;
-        if (b && !b->sealed && (b->view != x->view || (!resuming && ((b->late != x->late && x->kind != QUEUE_EXEMPLAR) || b->n >= s->options.max_samples_per_send))))
+        if (b && !b->sealed &&
+            (b->view != x->view || (!resuming && ((b->late != x->late && x->kind != QUEUE_EXEMPLAR) ||
+                                                  b->n >= s->options.max_samples_per_send))))
                 seal(h);
         if (!b || b->sealed)
                 b = batch_add(s, h, x, now);
@@ -324,7 +327,8 @@ static bool empty(const Sender *s) {
 static uint32_t wanted_shards(const Sender *s, double seconds) {
         const SenderOptions *o = &s->options;
         double busy = (double)s->busy_ns / 1e9 / seconds / s->n_shards;
-        uint64_t visible = queue_visible(s->queue), backlog = s->stats.pending + (visible > lead(s) ? visible - lead(s) : 0);
+        uint64_t visible = queue_visible(s->queue),
+                 backlog = s->stats.pending + (visible > lead(s) ? visible - lead(s) : 0);
         uint32_t n = s->n_shards;
         if (busy > BUSY_HIGH && backlog > 2 * o->max_samples_per_send * n)
                 n = n + n / 2 + 1;
@@ -342,8 +346,8 @@ static void look_at_shards(Sender *s, MonoTime now) {
                 s->stats.wanted_shards = wanted_shards(s, seconds);
         s->busy_ns = 0;
         s->reshard_at = mono_add(now, RESHARD_EVERY);
-        /* All that was read must be delivered before another shard may have the same series. With a receiver that is away that
-         * would be never, and more shards would not help. */
+        /* All that was read must be delivered before another shard may have the same series. With a receiver that is
+         * away that would be never, and more shards would not help. */
         s->draining = s->draining || s->stats.wanted_shards != s->n_shards;
 }
 
@@ -394,7 +398,8 @@ static bool is_temporary(const Sender *s, const SenderAnswer *a) {
         return a->error || a->status / 100 == 5 || (a->status == 429 && s->options.retry_on_429);
 }
 
-/* Who knows 1.0 only answers 415, or 400 because the message makes no sense to it, or takes it for an empty one of 1.0. */
+/* Who knows 1.0 only answers 415, or 400 because the message makes no sense to it, or takes it for an empty one of
+ * 1.0. */
 static bool wants_version_1(const Sender *s, const Batch *b, const SenderAnswer *a) {
         if (b->version != RW_2 || a->error)
                 return false;
@@ -465,8 +470,8 @@ static int take_checkpoint(Sender *s) {
         return checkpoint_layout(s->checkpoint, s->n_shards, queue_reader_seq(s->reader));
 }
 
-int sender_new(Queue *q, Checkpoint *c, Encoder *e, Described *d, const SenderOptions *o, const Transport *t, SenderComplaint complaint,
-               void *context, Sender **ret_sender) {
+int sender_new(Queue *q, Checkpoint *c, Encoder *e, Described *d, const SenderOptions *o, const Transport *t,
+               SenderComplaint complaint, void *context, Sender **ret_sender) {
         Sender *s = calloc(1, sizeof *s);
         assert(o->min_shards > 0 && o->min_shards <= o->max_shards && o->max_shards <= CHECKPOINT_SHARDS_MAX);
         if (!s)

@@ -1,9 +1,10 @@
-/* Sends what a queue holds to one receiver, as the specification of remote write asks: sharded by series, each shard one request at a
- * time and in order; 5xx, 429 and no answer at all are tried again with growing pauses or after what Retry-After says; other refusals drop
- * the request and are counted.
+/* Sends what a queue holds to one receiver, as the specification of remote write asks: sharded by series, each shard
+ * one request at a time and in order; 5xx, 429 and no answer at all are tried again with growing pauses or after what
+ * Retry-After says; other refusals drop the request and are counted.
  *
- * Knows no sockets and no clock: a Transport posts, sender_answer() brings what came of it, and sender_step() is called whenever
- * something may have changed, at the latest at the time that it returned. One thread. Private to src/forward. */
+ * Knows no sockets and no clock: a Transport posts, sender_answer() brings what came of it, and sender_step() is called
+ * whenever something may have changed, at the latest at the time that it returned. One thread. Private to
+ * src/forward. */
 #pragma once
 
 #include "forward/checkpoint.h"
@@ -68,11 +69,12 @@ typedef struct Sender Sender;
 typedef void (*SenderComplaint)(void *context, const SenderAnswer *answer, size_t samples, bool dropped);
 
 /* Borrows everything. */
-int sender_new(Queue *q, Checkpoint *c, Encoder *e, Described *d, const SenderOptions *o, const Transport *t, SenderComplaint complaint,
-               void *context, Sender **ret_sender) MUST_USE;
+int sender_new(Queue *q, Checkpoint *c, Encoder *e, Described *d, const SenderOptions *o, const Transport *t,
+               SenderComplaint complaint, void *context, Sender **ret_sender) MUST_USE;
 /* What is under way is cancelled. */
 Sender *sender_free(Sender *s);
-/* Reads, fills, begins requests. When to call again at the latest; INT64_MAX: when the queue has more or an answer comes. */
+/* Reads, fills, begins requests. When to call again at the latest; INT64_MAX: when the queue has more or an answer
+ * comes. */
 MonoTime sender_step(Sender *s, MonoTime now, WallTime wall) MUST_USE;
 void sender_answer(Sender *s, uint32_t shard, const SenderAnswer *answer, MonoTime now);
 /* Everything below is delivered, by the checkpoint. */

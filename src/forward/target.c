@@ -83,8 +83,8 @@ static bool is_series(const Target *t, size_t i, const TargetKey *key) {
         return i < t->n_series && t->series[i].hash[0] == key->hash[0] && t->series[i].hash[1] == key->hash[1];
 }
 
-/* Series come in the same order again and again: the next one is most likely the one that came next the last time, or the same one.
- * NULL: no memory. */
+/* Series come in the same order again and again: the next one is most likely the one that came next the last time, or
+ * the same one. NULL: no memory. */
 static Series *series_of(Target *t, const TargetKey *key) {
         if (is_series(t, t->last_series + 1, key))
                 t->last_series++;
@@ -258,8 +258,8 @@ int target_open(Vfs *vfs, const ForwardTargetConfig *config, const TargetShared 
         *t = (Target){ .vfs = vfs, .config = config, .shared = *shared, .stats = { .newest_in_ms = INT64_MIN } };
         int r = open_queue(t);
         if (r == 0)
-                r = sender_new(t->queue, t->checkpoint, shared->encoder, shared->described, &config->sender, transport, complaint, context,
-                               &t->sender);
+                r = sender_new(t->queue, t->checkpoint, shared->encoder, shared->described, &config->sender, transport,
+                               complaint, context, &t->sender);
         if (r < 0) {
                 (void)target_close(t);
                 return r;

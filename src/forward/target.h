@@ -1,4 +1,5 @@
-/* One receiver: its queue, who fills it (labels made as the receiver is to see them), who empties it. Private to src/forward.
+/* One receiver: its queue, who fills it (labels made as the receiver is to see them), who empties it. Private to
+ * src/forward.
  *
  * Everything is for the thread of the sink but target_commit(), which is the committer's. */
 #pragma once

@@ -51,12 +51,18 @@ static void nearest_offer(Nearest *n, const char *key, const char *path, const c
         }
 }
 
+static bool is_directly_below(const char *path, const char *prefix) {
+        size_t n = strlen(prefix);
+        return strncmp(path, prefix, n) == 0 && !strchr(path + n, '.');
+}
+
 static void report_unknown(Binder *b, const YamlNode *key, const char *prefix) {
         CLEANUP(nearest_deinit) Nearest near = { .distance = SIZE_MAX };
         for (size_t i = 0; i < CONFIG_N_ROWS; i++)
                 nearest_offer(&near, key->text, CONFIG_ROWS[i].path, prefix);
         for (size_t i = 0; i < CONFIG_N_SECTIONS; i++)
-                nearest_offer(&near, key->text, CONFIG_SECTIONS[i].path, prefix);
+                if (is_directly_below(CONFIG_SECTIONS[i].path, prefix)) /* deeper ones are below a key that rows have */
+                        nearest_offer(&near, key->text, CONFIG_SECTIONS[i].path, prefix);
         size_t tolerated = strlen(key->text) < 5 ? 1 : 2;
         int shown = (int)strlen(prefix) - (*prefix ? 1 : 0);
         if (near.distance <= tolerated)

@@ -8,9 +8,31 @@
 
 /* Field numbers; the same as in remote_write.c, from the side of the sender. */
 enum { V1_TIMESERIES = 1, V1_METADATA = 3, V2_SYMBOLS = 4, V2_TIMESERIES = 5 };
-enum { SERIES_LABELS = 1, SERIES_SAMPLES = 2, V1_HISTOGRAMS = 4, V2_HISTOGRAMS = 3, V1_EXEMPLARS = 3, V2_EXEMPLARS = 4, V2_METADATA = 5 };
-enum { SAMPLE_VALUE = 1, SAMPLE_TIME = 2, HISTOGRAM_TIME = 15, EXEMPLAR_LABELS = 1, EXEMPLAR_VALUE = 2, EXEMPLAR_TIME = 3 };
-enum { METADATA_TYPE = 1, V1_METADATA_NAME = 2, V1_METADATA_HELP = 4, V1_METADATA_UNIT = 5, V2_METADATA_HELP = 3, V2_METADATA_UNIT = 4 };
+enum {
+        SERIES_LABELS = 1,
+        SERIES_SAMPLES = 2,
+        V1_HISTOGRAMS = 4,
+        V2_HISTOGRAMS = 3,
+        V1_EXEMPLARS = 3,
+        V2_EXEMPLARS = 4,
+        V2_METADATA = 5
+};
+enum {
+        SAMPLE_VALUE = 1,
+        SAMPLE_TIME = 2,
+        HISTOGRAM_TIME = 15,
+        EXEMPLAR_LABELS = 1,
+        EXEMPLAR_VALUE = 2,
+        EXEMPLAR_TIME = 3
+};
+enum {
+        METADATA_TYPE = 1,
+        V1_METADATA_NAME = 2,
+        V1_METADATA_HELP = 4,
+        V1_METADATA_UNIT = 5,
+        V2_METADATA_HELP = 3,
+        V2_METADATA_UNIT = 4
+};
 
 #define TAG_VARINT(field) ((uint8_t)((field) << 3))
 #define TAG_FIXED64(field) ((uint8_t)((field) << 3 | 1))
@@ -173,7 +195,8 @@ void rw_put_symbol_2(Buf *out, Span text) {
 }
 
 static size_t metadata_size(const RwPutMetadata *m) {
-        return (type_number(m->type) ? 2 : 0) + (m->help ? 1 + varint_size(m->help) : 0) + (m->unit ? 1 + varint_size(m->unit) : 0);
+        return (type_number(m->type) ? 2 : 0) + (m->help ? 1 + varint_size(m->help) : 0) +
+               (m->unit ? 1 + varint_size(m->unit) : 0);
 }
 
 static uint8_t *put_metadata(uint8_t *at, const RwPutMetadata *m) {
@@ -185,7 +208,8 @@ static uint8_t *put_metadata(uint8_t *at, const RwPutMetadata *m) {
         return m->unit ? put_number(at, TAG_VARINT(V2_METADATA_UNIT), m->unit) : at;
 }
 
-void rw_put_series_2(Buf *out, const uint32_t *refs, size_t n_refs, const RwPutSample *samples, size_t n, const RwPutMetadata *metadata) {
+void rw_put_series_2(Buf *out, const uint32_t *refs, size_t n_refs, const RwPutSample *samples, size_t n,
+                     const RwPutMetadata *metadata) {
         size_t labels = 0, described = metadata ? metadata_size(metadata) : 0;
         assert(n_refs % 2 == 0);
         for (size_t i = 0; i < n_refs; i++)

@@ -58,8 +58,10 @@ static void version_1(void **state) {
         run_is(&q, 0, "up{job=\"a\"}");
         run_is(&q, 1, "h{job=\"b\"}");
         samples_are(&q, 0);
-        assert_true(q.metadata[0].type == METRIC_GAUGE && span_is(q.metadata[0].help, "Help.") && q.metadata[0].unit.len == 0);
-        assert_true(q.metadata[1].type == METRIC_UNTYPED && span_is(q.metadata[1].name, "h") && span_is(q.metadata[1].unit, "seconds"));
+        assert_true(q.metadata[0].type == METRIC_GAUGE && span_is(q.metadata[0].help, "Help.") &&
+                    q.metadata[0].unit.len == 0);
+        assert_true(q.metadata[1].type == METRIC_UNTYPED && span_is(q.metadata[1].name, "h") &&
+                    span_is(q.metadata[1].unit, "seconds"));
         assert_int_equal(q.histograms[0].bytes[0], 8);
         assert_int_equal(q.histograms[0].bytes[2], 15 << 3); /* its time behind it */
 }
@@ -80,7 +82,8 @@ static void version_2(void **state) {
         run_is(&q, 0, "up{job=\"a\"}");
         run_is(&q, 1, "up{job=\"a\"}");
         samples_are(&q, 0);
-        assert_true(q.series[0].has_metadata && q.series[0].type == METRIC_COUNTER && q.series[0].help == 5 && q.series[0].unit == 6);
+        assert_true(q.series[0].has_metadata && q.series[0].type == METRIC_COUNTER && q.series[0].help == 5 &&
+                    q.series[0].unit == 6);
         assert_false(q.series[1].has_metadata);
 }
 
@@ -95,7 +98,9 @@ static void exemplars(void **state) {
         int64_t time;
         build(&run, "up", "a");
         assert_int_equal(labels_build(&trace, 1, &labels), LABELS_OK);
-        RwPutSample x[] = { { T, 1 }, { T + 1, 2.5, RW_PUT_EXEMPLAR, (uint32_t)labels.len, (uint8_t *)labels.data }, { T + 2, 3, RW_PUT_EXEMPLAR } };
+        RwPutSample x[] = { { T, 1 },
+                            { T + 1, 2.5, RW_PUT_EXEMPLAR, (uint32_t)labels.len, (uint8_t *)labels.data },
+                            { T + 2, 3, RW_PUT_EXEMPLAR } };
         rw_put_series_1(&one, (uint8_t *)run.data, run.len, x, 3);
         for (size_t i = 0; i < ARRAY_LEN(SYMBOLS); i++)
                 rw_put_symbol_2(&two, (Span){ SYMBOLS[i], strlen(SYMBOLS[i]) });

@@ -123,6 +123,7 @@ class Victoria(servers.VictoriaMetrics):
         return super().command() + ["-dedup.minScrapeInterval=1ms"]
 
     def all(self):
+        self.get("/internal/force_flush")  # what it took in the last second is not seen yet otherwise
         found = {}
         for row in self.get('/api/v1/export?match[]=fed_total', timeout=600).decode().splitlines():
             row = json.loads(row)
@@ -155,10 +156,11 @@ def compare(who, found, fed, external=()):
     wanted = {tuple(sorted(key + external)): samples for key, samples in fed.items()}
     assert set(found) == set(wanted), f"{who}: {len(found)} series, not {len(wanted)}: {sorted(found)[:1]}"
     missing = sum(len(set(samples) - set(found[key])) for key, samples in wanted.items())
+    rounds = sorted({at for key, samples in wanted.items() for at in set(samples) - set(found[key])})
     invented = sum(len(set(found[key]) - set(samples)) for key, samples in wanted.items())
     other = sum(found[key].get(ms, value) != value for key, samples in wanted.items() for ms, value in samples.items())
     total = sum(map(len, wanted.values()))
-    assert not missing and not invented and not other, f"{who}: of {total} samples {missing} are missing, {invented} invented, {other} of another value"
+    assert not missing and not invented and not other, f"{who}: of {total} samples {missing} are missing, {invented} invented, {other} of another value; at {rounds[:5]} of {min(next(iter(wanted.values())))}..{max(next(iter(wanted.values())))}"
 
 
 folder = tempfile.mkdtemp(prefix="parallax-forward-")

@@ -1,4 +1,5 @@
-/* The queue and its reader on the simulated disk: what is committed is read, in order, once; what is damaged or gone is counted.
+/* The queue and its reader on the simulated disk: what is committed is read, in order, once; what is damaged or gone is
+ * counted.
  *
  * PARALLAX_SIM_SEEDS=N runs N random lives instead of the few that fit the tests. */
 #include "forward/checkpoint.h"
@@ -12,7 +13,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "forward/test_writer.h"
+#include "forward_writer.h"
 
 static int64_t now_s = 1700000000;
 
@@ -21,7 +22,9 @@ static WallTime test_wall(void) {
 }
 
 static QueueOptions options(void) {
-        return (QueueOptions){ .max_bytes = 1 << 30, .segment_bytes = 4096, .pending_bytes = 1 << 20, .sync = true, .wall = test_wall };
+        return (QueueOptions){
+                .max_bytes = 1 << 30, .segment_bytes = 4096, .pending_bytes = 1 << 20, .sync = true, .wall = test_wall
+        };
 }
 
 static void is_sample(const QueueSample *s, uint64_t seq, unsigned series, int64_t time, double value) {
@@ -198,7 +201,8 @@ static void bounds_drop_the_oldest(void **state) {
 /* A write that fails loses what it should have written, says so, and goes on in a new segment. */
 static void failed_writes(void **state) {
         (void)state;
-        static const uint32_t WHERE[] = { SIM_SET(SIM_APPEND), SIM_SET(SIM_SYNC), SIM_SET(SIM_CREATE), SIM_SET(SIM_SYNC_DIRECTORY) };
+        static const uint32_t WHERE[] = { SIM_SET(SIM_APPEND), SIM_SET(SIM_SYNC), SIM_SET(SIM_CREATE),
+                                          SIM_SET(SIM_SYNC_DIRECTORY) };
         for (size_t c = 0; c < ARRAY_LEN(WHERE); c++)
                 for (uint64_t nth = 1; nth < 30; nth++) {
                         Fix f = { .sim = vfs_sim_new(nth) };
@@ -218,7 +222,8 @@ static void failed_writes(void **state) {
                         QueueSample s;
                         uint64_t n = 0, last = 0;
                         for (; queue_reader_next(r, &s) == 1; n++, last = s.seq)
-                                is_sample(&s, s.seq, (unsigned)(s.seq - 1) % 5, T + (int64_t)s.seq - 1, (double)s.seq - 1);
+                                is_sample(&s, s.seq, (unsigned)(s.seq - 1) % 5, T + (int64_t)s.seq - 1,
+                                          (double)s.seq - 1);
                         queue_stats(f.w.q, &stats);
                         assert_true(failures <= 1 && stats.failures == (uint64_t)failures);
                         assert_int_equal(last, 300);
@@ -231,7 +236,8 @@ static void failed_writes(void **state) {
                 }
 }
 
-/* Each byte of a segment flipped: what is read is right, and what is missing is counted up to the last one that is there. */
+/* Each byte of a segment flipped: what is read is right, and what is missing is counted up to the last one that is
+ * there. */
 static void damage(void **state) {
         (void)state;
         for (uint64_t offset = 0; offset < 1800; offset++) {
@@ -245,7 +251,8 @@ static void damage(void **state) {
                                 end(&f);
                 }
                 close_queue(&f);
-                if (!vfs_sim_flip(f.sim, offset < 900 ? "queue-00000001" : "queue-00000002", offset % 900, offset % 8)) {
+                if (!vfs_sim_flip(f.sim, offset < 900 ? "queue-00000001" : "queue-00000002", offset % 900,
+                                  offset % 8)) {
                         (void)vfs_sim_free(f.sim);
                         continue;
                 }
@@ -402,7 +409,8 @@ static void checkpoint_lives(void **state) {
                                 assert_int_equal(checkpoint_layout(c, truth.n_shards, seq), 0);
                         }
                         uint32_t shard = (uint32_t)sim_below(&random, truth.n_shards);
-                        truth.shards[shard] = (ShardMark){ truth.shards[shard].acked + sim_below(&random, 10), sim_below(&random, 100) };
+                        truth.shards[shard] = (ShardMark){ truth.shards[shard].acked + sim_below(&random, 10),
+                                                           sim_below(&random, 100) };
                         assert_int_equal(checkpoint_shard(c, shard, truth.shards[shard]), 0);
                         if (sim_below(&random, 50) == 0)
                                 assert_int_equal(checkpoint_commit(c, true), 0);

@@ -1,5 +1,5 @@
-/* The sender against a receiver that is a table: what it has is what was sent, in order, whatever it answered in between, and whatever
- * ended the process. */
+/* The sender against a receiver that is a table: what it has is what was sent, in order, whatever it answered in
+ * between, and whatever ended the process. */
 #include "forward/sender.h"
 #include "vfs_sim.h"
 #include "wire/snappy.h"
@@ -9,7 +9,7 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
-#include "forward/test_writer.h"
+#include "forward_writer.h"
 
 #define SAMPLES_MAX 50000u
 #define SHARDS 8
@@ -114,7 +114,8 @@ static void answer_with(World *w, uint32_t shard, SenderAnswer a) {
 
 static void accept_one(World *w, uint32_t shard) {
         bool good = receive(w, &w->pending[shard]);
-        answer_with(w, shard, (SenderAnswer){ .status = good ? 204 : 400, .tells_written = w->pending[shard].version == RW_2 });
+        answer_with(w, shard,
+                    (SenderAnswer){ .status = good ? 204 : 400, .tells_written = w->pending[shard].version == RW_2 });
 }
 
 static void step(World *w) {
@@ -150,7 +151,8 @@ static void start(World *w) {
                 least = c->shards[i].sent > least ? c->shards[i].sent : least;
         }
         assert_int_equal(queue_open(w->vfs, &o, least, &w->w.q), 0);
-        assert_int_equal(sender_new(w->w.q, w->checkpoint, &w->encoder, &w->described, &w->o, &t, complaint, w, &w->sender), 0);
+        assert_int_equal(
+                sender_new(w->w.q, w->checkpoint, &w->encoder, &w->described, &w->o, &t, complaint, w, &w->sender), 0);
 }
 
 static void stop(World *w) {
@@ -191,9 +193,15 @@ static int setup(void **state) {
         world->sim = vfs_sim_new(1);
         world->now = SECONDS(1000).ns ? (MonoTime){ SECONDS(1000).ns } : world->now;
         world->random = 1;
-        world->o = (SenderOptions){ .capacity = 1000, .min_shards = 1, .max_shards = 1, .max_samples_per_send = 100,
-                                    .batch_send_deadline = SECONDS(5), .min_backoff = MILLISECONDS(30), .max_backoff = SECONDS(5),
-                                    .retry_on_429 = true, .version = RW_1 };
+        world->o = (SenderOptions){ .capacity = 1000,
+                                    .min_shards = 1,
+                                    .max_shards = 1,
+                                    .max_samples_per_send = 100,
+                                    .batch_send_deadline = SECONDS(5),
+                                    .min_backoff = MILLISECONDS(30),
+                                    .max_backoff = SECONDS(5),
+                                    .retry_on_429 = true,
+                                    .version = RW_1 };
         return 0;
 }
 
@@ -454,7 +462,8 @@ static void shards_follow_the_load(void **state) {
         stop(w);
 }
 
-/* Killed at any moment, with a strict receiver: the request of unknown outcome is sent again as it was, everything else once. */
+/* Killed at any moment, with a strict receiver: the request of unknown outcome is sent again as it was, everything else
+ * once. */
 static void killed_at_any_moment(void **state) {
         (void)state;
         World *w = world;
@@ -533,7 +542,8 @@ static void over_the_bound(void **state) {
         QueueOptions o = { .max_bytes = 60000, .segment_bytes = 8000, .pending_bytes = 1 << 20, .sync = true };
         Transport t = { post, cancel, w };
         assert_int_equal(queue_open(w->vfs, &o, 0, &w->w.q), 0);
-        assert_int_equal(sender_new(w->w.q, w->checkpoint, &w->encoder, &w->described, &w->o, &t, complaint, w, &w->sender), 0);
+        assert_int_equal(
+                sender_new(w->w.q, w->checkpoint, &w->encoder, &w->described, &w->o, &t, complaint, w, &w->sender), 0);
         write_samples(w, 0, 20000);
         settle(w);
         size_t missing = 0;

@@ -1,4 +1,5 @@
-/* For tests: a writer of a queue that remembers the numbers of series as the target does. To be included behind cmocka.h. */
+/* For tests: a writer of a queue that remembers the numbers of series as the target does. To be included behind
+ * cmocka.h. */
 #pragma once
 
 #include "forward/queue.h"
@@ -15,7 +16,8 @@ typedef struct Writer {
 
 static inline void build_run(unsigned series, Buf *run) {
         char name[16];
-        Label labels[] = { { { "__name__", 8 }, { "m", 1 } }, { { "s", 1 }, { name, (size_t)snprintf(name, sizeof name, "%u", series) } } };
+        Label labels[] = { { { "__name__", 8 }, { "m", 1 } },
+                           { { "s", 1 }, { name, (size_t)snprintf(name, sizeof name, "%u", series) } } };
         LabelsFault fault = labels_build(labels, 2, run);
         if (fault != LABELS_OK)
                 abort();

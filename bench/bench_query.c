@@ -1,7 +1,9 @@
 /* CPU time of queries over a fleet of virtual machines (fleet/fleet.h): bench_query DIRECTORY [HOURS] [EXPRESSION...]
  *
- * An empty directory is filled first: 14,207 series every 10 s, written as they come, flushed and merged at the end. Then each query is run
- * until half a second has passed; the least and the mean CPU time of a run are printed. */
+ * An empty directory is filled first: 14,207 series every 10 s, written as they come, flushed and merged at the end.
+ * Then each query is run until half a second has passed; the least and the mean CPU time of a run are printed.
+ * INSTANT=1 makes expressions of the command line instant queries, EXPLAIN=1 prints plans, THREADS=n lets so many help.
+ */
 #include "fleet/fleet.h"
 #include "query/query.h"
 #include "store/store.h"
@@ -15,7 +17,7 @@
 #define SERIES 14207
 #define END_MS INT64_C(1767312000000)
 
-static int64_t data_end_ms = END_MS;
+static const int64_t data_end_ms = END_MS;
 
 static WallTime wall(void *context) {
         return (WallTime){ END_MS * NS_PER_MS };
@@ -29,7 +31,8 @@ static void on_event(void *context, StoreEventKind kind, bool good, const char *
 static double cpu_ms(void) {
         struct rusage u;
         (void)getrusage(RUSAGE_SELF, &u);
-        return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1e3 + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e3;
+        return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1e3 +
+               (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e3;
 }
 
 /* Runs of equal labels of one series in a window. */
@@ -55,7 +58,11 @@ static void send_series(SeriesSink *s, Fleet *f, uint32_t series, uint32_t n) {
 }
 
 static int fill(Store *store, unsigned hours) {
-        const FleetOptions o = { .seed = 1, .series = SERIES, .begin_ms = END_MS - hours * INT64_C(3600000), .step_ms = STEP_MS, .resolutions = true };
+        const FleetOptions o = { .seed = 1,
+                                 .series = SERIES,
+                                 .begin_ms = END_MS - hours * INT64_C(3600000),
+                                 .step_ms = STEP_MS,
+                                 .resolutions = true };
         CLEANUP(fleet_freep) Fleet *f = fleet_new(&o);
         SeriesSink *s = store_sink(store);
         for (unsigned window = 0; f && window < hours * 3600000 / STEP_MS / FLEET_WINDOW; window++) {
@@ -94,17 +101,21 @@ static const Shape SHAPES[] = {
         { "count(last_over_time({__name__=~\".+\"}[5m]))", 86400, 60 },
 };
 
-static void measure(Store *store, const Shape *s) {
+static void measure(Store *store, Pool *pool, const Shape *s) {
         double least = 1e18, total = 0;
         unsigned runs = 0;
         QueryStats stats = { 0 };
         size_t rows = 0;
         while (runs < 3 || (total < 500 && runs < 1000)) {
-                QueryRequest q = { .text = { s->text, strlen(s->text) }, .instant = s->step_s == 0, .start_ms = data_end_ms - s->range_s * 1000,
-                                   .end_ms = data_end_ms, .step_ms = s->step_s * 1000 };
+                QueryRequest q = { .text = { s->text, strlen(s->text) },
+                                   .instant = s->step_s == 0,
+                                   .start_ms = data_end_ms - s->range_s * 1000,
+                                   .end_ms = data_end_ms,
+                                   .step_ms = s->step_s * 1000 };
                 query_limits_default(&q.limits);
                 q.limits.max_samples = UINT64_MAX / 2;
                 q.explain = runs == 0 && getenv("EXPLAIN");
+                q.pool = pool;
                 double begun = cpu_ms();
                 Query *query = query_run(store, &q);
                 double took = cpu_ms() - begun;
@@ -126,8 +137,9 @@ static void measure(Store *store, const Shape *s) {
                 total += took;
                 runs++;
         }
-        printf("%9.2f ms (mean %9.2f)  %9" PRIu64 " samples %6" PRIu64 " series %6zu rows  %5.1f M/s  %4zu MiB  %s\n", least, total / runs,
-               stats.samples, stats.series, rows, (double)stats.samples / least / 1e3, stats.peak_memory >> 20, s->text);
+        printf("%9.2f ms (mean %9.2f)  %9" PRIu64 " samples %6" PRIu64 " series %6zu rows  %5.1f M/s  %4zu MiB  %s\n",
+               least, total / runs, stats.samples, stats.series, rows, (double)stats.samples / least / 1e3,
+               stats.peak_memory >> 20, s->text);
 }
 
 int main(int argc, char **argv) {
@@ -152,14 +164,26 @@ int main(int argc, char **argv) {
                 fprintf(stderr, "%s: %s\n", argv[1], strerror(-r));
                 return 1;
         }
+        Loop *loop = NULL;
+        Pool *pool = NULL;
+        const char *threads = getenv("THREADS");
+        const PoolOptions pool_options = { .name = "query",
+                                           .threads = threads ? (unsigned)strtoul(threads, NULL, 10) : 1,
+                                           .max_waiting = 1,
+                                           .max_waiting_source = 1 };
+        if (threads && (loop_new(&loop) < 0 || pool_new(loop, &pool_options, &pool) < 0))
+                return 1;
         StoreStats stats;
         store_stats(store, &stats);
         if (stats.tier[STORE_RAW].samples + stats.head_samples == 0)
                 r = fill(store, hours);
         for (int i = 3; r == 0 && i < argc; i++)
-                measure(store, &(Shape){ argv[i], hours * INT64_C(3600), 60 });
+                measure(store, pool,
+                        &(Shape){ argv[i], getenv("INSTANT") ? 0 : hours * INT64_C(3600), getenv("INSTANT") ? 0 : 60 });
         for (size_t i = 0; r == 0 && argc < 4 && i < ARRAY_LEN(SHAPES); i++)
-                measure(store, &SHAPES[i]);
+                measure(store, pool, &SHAPES[i]);
+        (void)pool_free(pool);
+        (void)loop_free(loop);
         (void)store_close(store);
         return r < 0;
 }

@@ -25,8 +25,8 @@ static const char *const SERIES[] = {
         "d_bucket{le=\"+Inf\"} 0+4x40",
         "h{i=\"0\"} {{schema:0 count:4 sum:6 buckets:[1 2 1]}}+{{schema:1 count:4 sum:6 buckets:[1 2 1]}}x20",
         "h{i=\"1\"} {{schema:2 count:9 sum:-6 z_bucket:2 z_bucket_w:0.1 buckets:[3 0 1] n_buckets:[1 2]}}x10 1 2 3",
-        "h{i=\"2\"} {{schema:-53 count:6 sum:9 custom_values:[1 2] buckets:[1 2 3]}}x10 {{schema:-53 count:6 sum:9 "
-        "custom_values:[2] buckets:[3 3]}}x10",
+        ("h{i=\"2\"} {{schema:-53 count:6 sum:9 custom_values:[1 2] buckets:[1 2 3]}}x10 {{schema:-53 count:6 sum:9 "
+         "custom_values:[2] buckets:[3 3]}}x10"),
         "{\"dotted.name\",\"la.bel\"=\"v\"} 1+1x40",
 };
 

@@ -46,7 +46,7 @@ typedef struct Parser {
 
 #define PROMQL_HEIGHT_MAX 1024u /* of the tree: chains of operators make it high without nesting */
 #define PROMQL_REGEX_MAX 1024u  /* regular expressions of a query */
-#define PROMQL_MEMORY_MAX ((size_t)512 << 20)
+#define PROMQL_MEMORY_MAX ((size_t)64 << 20) /* of a tree */
 
 /* The next token; not taken. */
 Token parser_peek(Parser *p);
@@ -59,6 +59,7 @@ void *parser_fail(Parser *p, Place place, const char *fmt, ...) PRINTF_LIKE(3, 4
 /* "unexpected <token> in <context>, expected <expected>"; both may be NULL. Within an aggregation that is the context
  * if there is none. */
 void *parser_unexpected(Parser *p, const char *context, const char *expected);
+/* After an allocation that failed: a tree over PROMQL_MEMORY_MAX is the query's error. */
 void *parser_no_memory(Parser *p);
 /* Enters and leaves a level of nesting; false, with the error, when it is too deep. */
 bool parser_enter(Parser *p, Place place);

@@ -24,11 +24,14 @@ static bool check_aggregate(Parser *p, AggregateExpr *a) {
 
 /* ---- Binary expressions ---- */
 
-/* From the operator to what is right of it. */
+/* The operator and what it has behind it, up to the right operand. */
 static Place operator_place(const Parser *p, const BinaryExpr *b) {
         CLEANUP(lexer_deinit) Lexer l = LEXER(p->lexer.text);
         l.at = b->left->place.end;
-        return (Place){ lexer_next(&l).place.begin, b->right->place.begin };
+        uint32_t begin = lexer_next(&l).place.begin, end = b->right->place.begin;
+        while (end > begin && strchr(" \t\r\n", p->lexer.text.text[end - 1]))
+                end--;
+        return (Place){ begin, end };
 }
 
 static bool check_bool(Parser *p, const BinaryExpr *b) {

@@ -158,21 +158,14 @@ bool fhist_equal(const FHist *a, const FHist *b) {
 
 /* ---- counter resets ---- */
 
-/* The next bucket that is not within the zero bucket. */
-static bool next_outside(FHistWalk *w, const FHist *h) {
-        while (fhist_walk_next(w))
-                if (fhist_is_custom(h) || fhist_bound_exponential(w->index, h->schema) > h->zero_threshold)
-                        return true;
-        return false;
-}
-
 /* Whether a bucket of `before` counts less in h, or is not there any more. */
 static bool side_is_reset(const FHist *h, const FHist *before, bool negative) {
-        FHistWalk now = fhist_walk(h, negative, h->schema), then = fhist_walk(before, negative, h->schema);
-        bool has_now = next_outside(&now, h);
-        while (next_outside(&then, h)) {
+        FHistWalk now = fhist_walk_outside(h, negative, h->schema, h->zero_threshold);
+        FHistWalk then = fhist_walk_outside(before, negative, h->schema, h->zero_threshold);
+        bool has_now = fhist_walk_next(&now);
+        while (fhist_walk_next(&then)) {
                 while (has_now && now.index < then.index)
-                        has_now = next_outside(&now, h);
+                        has_now = fhist_walk_next(&now);
                 if (has_now && now.index == then.index ? now.count < then.count : then.count != 0)
                         return true;
         }

@@ -309,14 +309,6 @@ static bool same_layout(const Side *x, const Side *y) {
         return true;
 }
 
-/* Skips the buckets of the other that are within the zero bucket: they are counted there. */
-static bool first_outside(FHistWalk *w, const FHist *h) {
-        while (fhist_walk_next(w))
-                if (fhist_is_custom(h) || fhist_bound_exponential(w->index, h->schema) > h->zero_threshold)
-                        return true;
-        return false;
-}
-
 /* The side of h with room for all buckets of the other, which are as in `walk` (its first bucket found if `has`). */
 static int merge_side(Arena *a, FHist *h, FHist *c, bool negative, FHistWalk walk, bool has, size_t n_other,
                       double sign) {
@@ -346,8 +338,8 @@ static int merge_side(Arena *a, FHist *h, FHist *c, bool negative, FHistWalk wal
 
 static int add_side(Arena *a, FHist *h, FHist *c, const FHist *other, bool negative, double sign) {
         Side s = get_side(h, c, negative), o = get_side(other, NULL, negative);
-        FHistWalk walk = fhist_walk(other, negative, h->schema);
-        bool has = first_outside(&walk, h);
+        FHistWalk walk = fhist_walk_outside(other, negative, h->schema, h->zero_threshold);
+        bool has = fhist_walk_next(&walk);
         if (!has)
                 return 0;
         if (other->schema == h->schema && walk.at == 1 && same_layout(&s, &o)) {

@@ -59,6 +59,14 @@ static double take(FHistWalk *w) {
         return w->counts[w->at++];
 }
 
+FHistWalk fhist_walk_outside(const FHist *h, bool negative, int32_t schema, double threshold) {
+        FHistWalk w = fhist_walk(h, negative, schema);
+        if (threshold > 0 && !fhist_is_custom(h))
+                while (at_bucket(&w) && fhist_bound_exponential(w.next, h->schema) <= threshold)
+                        (void)take(&w);
+        return w;
+}
+
 bool fhist_walk_next(FHistWalk *w) {
         if (!at_bucket(w))
                 return false;

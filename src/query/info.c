@@ -1,8 +1,9 @@
-/* info(v, {matchers}): rows get the labels that info metrics (by themselves target_info) have for the same instance and job.
+/* info(v, {matchers}): rows get the labels that info metrics (by themselves target_info) have for the same instance and
+ * job.
  *
- * Info series are read as an instant selector that gives the instants of its samples: where several have the same name, instance and job, the newest
- * counts. For each such group the series that counts is known for all steps; a row of the first argument is then cut where what it
- * is joined with changes. */
+ * Info series are read as an instant selector that gives the instants of its samples: where several have the same name,
+ * instance and job, the newest counts. For each such group the series that counts is known for all steps; a row of the
+ * first argument is then cut where what it is joined with changes. */
 #include "query/select.h"
 
 static const Span METRIC = { METRIC_NAME_LABEL, sizeof METRIC_NAME_LABEL - 1 };
@@ -62,7 +63,9 @@ static bool ends_in_info(LabelSet l) {
 /* ---- Info series ---- */
 
 static int take_matchers(Info *f) {
-        static const Matcher TARGET = { .type = MATCH_EQUAL, .name = { "__name__", 8 }, .value = { "target_info", 11 } };
+        static const Matcher TARGET = { .type = MATCH_EQUAL,
+                                        .name = { "__name__", 8 },
+                                        .value = { "target_info", 11 } };
         const SelectorExpr *s = data_selector(f);
         size_t n = s ? s->n_matchers : 0;
         bool named = false, positive = false;
@@ -98,7 +101,8 @@ static int select_series(Info *f) {
 
 static int group_of(Info *f, LabelSet l, size_t *ret_group) {
         bool added;
-        LabelSet key = labelset_keep(&f->arena, l, IDENTITY, ARRAY_LEN(IDENTITY)), name = labelset_keep(&f->arena, l, IDENTITY, 1);
+        LabelSet key = labelset_keep(&f->arena, l, IDENTITY, ARRAY_LEN(IDENTITY)),
+                 name = labelset_keep(&f->arena, l, IDENTITY, 1);
         if (!key.run || !name.run)
                 return f->arena.error;
         int r = labelmap_put(&f->names, name, ret_group, &added);
@@ -114,7 +118,8 @@ static int group_of(Info *f, LabelSet l, size_t *ret_group) {
                 f->cap_groups = cap;
         }
         if (f->info)
-                f->info[*ret_group] = (InfoGroup){ ARENA_ARRAY(&f->arena, uint32_t, f->node->steps.n), values_new(&f->arena, &f->node->steps) };
+                f->info[*ret_group] = (InfoGroup){ ARENA_ARRAY(&f->arena, uint32_t, f->node->steps.n),
+                                                   values_new(&f->arena, &f->node->steps) };
         return f->arena.error;
 }
 
@@ -122,7 +127,8 @@ static int fail_duplicate(Info *f, LabelSet before, double before_s, LabelSet l,
         CLEANUP(buf_deinit) Buf one = BUF_NULL, other = BUF_NULL;
         labels_print(before.run, before.len, &one);
         labels_print(l.run, l.len, &other);
-        return exec_fail(f->x, QUERY_EXECUTION, "found duplicate series for info metric: existing %s @ %.0f, new %s @ %.0f", buf_cstr(&one),
+        return exec_fail(f->x, QUERY_EXECUTION,
+                         "found duplicate series for info metric: existing %s @ %.0f, new %s @ %.0f", buf_cstr(&one),
                          before_s * 1000, buf_cstr(&other), s * 1000);
 }
 
@@ -131,7 +137,8 @@ static int take_series(void *context, const Row *row) {
         InfoSeries *s = &f->series[f->n_series];
         if (f->by_suffix && !ends_in_info(row->labels))
                 return 0;
-        s->labels = (LabelSet){ (const uint8_t *)arena_copy(&f->arena, row->labels.run, row->labels.len), row->labels.len };
+        s->labels =
+                (LabelSet){ (const uint8_t *)arena_copy(&f->arena, row->labels.run, row->labels.len), row->labels.len };
         int r = s->labels.run ? group_of(f, s->labels, &s->group) : f->arena.error;
         if (r < 0)
                 return r;
@@ -180,7 +187,8 @@ static bool is_wanted(const Info *f, Span label) {
                 if (is_name(&s->matchers[i]))
                         continue;
                 any = true;
-                if (s->matchers[i].name.len == label.len && memcmp(s->matchers[i].name.text, label.text, label.len) == 0)
+                if (s->matchers[i].name.len == label.len &&
+                    memcmp(s->matchers[i].name.text, label.text, label.len) == 0)
                         return true;
         }
         return !any;
@@ -202,7 +210,8 @@ static int add_labels(Info *f, LabelSet base, LabelSet info, LabelSet *added) {
                 Span name = labels[i].name, before = labelset_get(*added, name);
                 if (span_is(name, METRIC_NAME_LABEL) || !is_wanted(f, name))
                         continue;
-                if (before.len && (before.len != labels[i].value.len || memcmp(before.text, labels[i].value.text, before.len) != 0))
+                if (before.len &&
+                    (before.len != labels[i].value.len || memcmp(before.text, labels[i].value.text, before.len) != 0))
                         return exec_fail(f->x, QUERY_EXECUTION, "conflicting label: %.*s", (int)name.len, name.text);
                 if (labelset_get(base, name).len)
                         continue;

@@ -13,12 +13,6 @@ Span parser_text(const Parser *p, Place place) {
 
 /* ---- Errors ---- */
 
-void *parser_no_memory(Parser *p) {
-        if (!p->result)
-                p->result = -ENOMEM;
-        return NULL;
-}
-
 static bool error_begin(Parser *p, Place place) {
         if (p->result)
                 return false;
@@ -69,6 +63,15 @@ void *parser_fail(Parser *p, Place place, const char *fmt, ...) {
         (void)vsnprintf(text, sizeof text, fmt, ap);
         va_end(ap);
         buf_put_str(&p->error->text, text);
+        return NULL;
+}
+
+void *parser_no_memory(Parser *p) {
+        if (p->ast->arena.error == -E2BIG)
+                return parser_fail(p, (Place){ 0, p->end }, "the query needs more than %zu MiB as a tree",
+                                   PROMQL_MEMORY_MAX >> 20);
+        if (!p->result)
+                p->result = -ENOMEM;
         return NULL;
 }
 

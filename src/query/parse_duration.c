@@ -172,9 +172,30 @@ static int parse_units(Span text, int64_t *ret_ms) {
         return total > INT64_MAX / 1000000 ? -ERANGE : 0;
 }
 
+/* The first run of letters that is no unit; the lexer lets "hs" and its kind pass. Empty when there is none. */
+static Span unknown_unit(Span text) {
+        Scan s = SCAN(text.text, text.len);
+        while (s.at < s.end) {
+                while (s.at < s.end && *s.at >= '0' && *s.at <= '9')
+                        s.at++;
+                const char *begin = s.at;
+                while (s.at < s.end && (*s.at < '0' || *s.at > '9'))
+                        s.at++;
+                Span unit = { begin, (size_t)(s.at - begin) };
+                Scan one = SCAN(unit.text, unit.len);
+                if (take_unit(&one) < 0 || one.at < one.end)
+                        return unit;
+        }
+        return (Span){ text.text, 0 };
+}
+
 static bool parse_duration_literal(Parser *p, Token t, double *ret_v) {
         int64_t ms;
-        Span s = parser_text(p, t.place);
+        Span s = parser_text(p, t.place), unit = unknown_unit(s);
+        if (unit.len > 0) {
+                CLEANUP(buf_deinit) Buf a = BUF_NULL, b = BUF_NULL;
+                return parser_fail(p, t.place, "unknown unit %s in duration %s", quoted(&a, unit), quoted(&b, s));
+        }
         int r = parse_units(s, &ms);
         if (r == -ERANGE)
                 return parser_fail(p, t.place, "duration out of range");

@@ -34,8 +34,8 @@ static inline void windows_next(Windows *w) {
         w->end += w->step;
 }
 
-/* As kahan_add(), without a branch, and the same digits, as long as all is finite: Knuth's TwoSum finds the rounding error
- * that Neumaier's comparison finds, exactly. */
+/* As kahan_add(), without a branch, and the same digits, as long as all is finite: Knuth's TwoSum finds the rounding
+ * error that Neumaier's comparison finds, exactly. */
 static inline void range_two_sum(double *sum, double *c, double v) {
         double t = *sum + v, part = t - *sum;
         *c += (*sum - (t - part)) + (v - part);

@@ -1,4 +1,5 @@
-/* Rows of rowwise nodes: from the samples of one series to its values at all steps, through everything that looks at one series alone. */
+/* Rows of rowwise nodes: from the samples of one series to its values at all steps, through everything that looks at
+ * one series alone. */
 #include "query/select.h"
 
 #include <assert.h>
@@ -23,23 +24,28 @@ static void select_floats(const Exec *x, const Node *n, const RangeSamples *s, d
         for (size_t k = 0; k < n->steps.n; k++, instant += n->step_ms) {
                 at = samples_until(s->times, s->n, at, instant, &stride);
                 bool fresh = at > 0 && s->times[at - 1] > instant - oldest;
-                v[k] = !fresh ? ABSENT : n->takes_time && !is_stale(s->values[at - 1]) ? (double)s->times[at - 1] / 1000 : s->values[at - 1];
+                v[k] = !fresh                                          ? ABSENT
+                       : n->takes_time && !is_stale(s->values[at - 1]) ? (double)s->times[at - 1] / 1000
+                                                                       : s->values[at - 1];
         }
 }
 
 static int decode(Worker *w, const StoreHistograms *hists, size_t i, FHist **ret_h) {
-        return fhist_decode(&w->arena, (const uint8_t *)hists->bytes.data + hists->offsets[i], hists->offsets[i + 1] - hists->offsets[i], ret_h);
+        return fhist_decode(&w->arena, (const uint8_t *)hists->bytes.data + hists->offsets[i],
+                            hists->offsets[i + 1] - hists->offsets[i], ret_h);
 }
 
 /* Takes the histogram where it is the newer sample. Each is decoded once, however many steps see it. */
-static int select_hists(Exec *x, Worker *w, const Node *n, const RangeSamples *s, const StoreHistograms *hists, Row *row) {
+static int select_hists(Exec *x, Worker *w, const Node *n, const RangeSamples *s, const StoreHistograms *hists,
+                        Row *row) {
         size_t f = 0, h = 0, f_stride = 0, h_stride = 0, decoded = SIZE_MAX;
         FHist *now = NULL;
         for (size_t k = 0; k < n->steps.n; k++) {
                 int64_t instant = n->first_ms + (int64_t)k * n->step_ms;
                 f = samples_until(s->times, s->n, f, instant, &f_stride);
                 h = samples_until(hists->times, hists->n, h, instant, &h_stride);
-                if (h == 0 || hists->times[h - 1] <= instant - x->lookback_ms || (f > 0 && s->times[f - 1] > hists->times[h - 1]))
+                if (h == 0 || hists->times[h - 1] <= instant - x->lookback_ms ||
+                    (f > 0 && s->times[f - 1] > hists->times[h - 1]))
                         continue;
                 int r = decoded == h - 1 ? 0 : decode(w, hists, h - 1, &now);
                 decoded = h - 1;
@@ -69,14 +75,16 @@ static void select_smoothed(const Exec *x, const Node *n, const RangeSamples *s,
                 if (s->times[at - 1] == instant || at == s->n || s->times[at] > instant + x->lookback_ms)
                         v[k] = before;
                 else
-                        v[k] = before + (s->values[at] - before) * (double)(instant - s->times[at - 1]) / (double)(s->times[at] - s->times[at - 1]);
+                        v[k] = before + (s->values[at] - before) * (double)(instant - s->times[at - 1]) /
+                                                (double)(s->times[at] - s->times[at - 1]);
         }
 }
 
 int select_row(Exec *x, Worker *w, const Node *n, const RangeSamples *floats, const StoreHistograms *hists, Row *row) {
         if (n->mode == RANGE_SMOOTHED) {
                 if (hists->n)
-                        return exec_fail(x, QUERY_EXECUTION, "smoothed and anchored modifiers do not work with native histograms");
+                        return exec_fail(x, QUERY_EXECUTION,
+                                         "smoothed and anchored modifiers do not work with native histograms");
                 select_smoothed(x, n, floats, row->v);
                 return 0;
         }
@@ -121,7 +129,8 @@ static int some_steps(const Node *n, RangeCall *c, size_t from, size_t end, cons
         return 0;
 }
 
-int function_steps(Exec *x, Worker *w, const Node *n, const FunctionCall *f, const RangeSamples *s, LabelSet labels, Row *row) {
+int function_steps(Exec *x, Worker *w, const Node *n, const FunctionCall *f, const RangeSamples *s, LabelSet labels,
+                   Row *row) {
         static const Span METRIC = { METRIC_NAME_LABEL, sizeof METRIC_NAME_LABEL - 1 };
         RangeCall c = { .function = f->function, .end_step_ms = n->step_ms, .range_ms = n->range_ms, .mode = f->mode,
                         .metric = labelset_get(labels, METRIC), .arena = &w->arena, .notes = &w->notes,
@@ -287,8 +296,12 @@ static int element_row(Exec *x, Worker *w, Node *n, size_t i, Row *row) {
                 step_times(n, row, row);
                 return 1;
         }
-        ElementCall c = { .function = n->function, .steps = &n->steps, .n_args = n->n_args, .place = n->expr->call.args[0]->place,
-                          .arena = &w->arena, .notes = &w->notes };
+        ElementCall c = { .function = n->function,
+                          .steps = &n->steps,
+                          .n_args = n->n_args,
+                          .place = n->expr->call.args[0]->place,
+                          .arena = &w->arena,
+                          .notes = &w->notes };
         for (size_t k = 0; k < n->n_args && k < ARRAY_LEN(c.args); k++) {
                 c.args[k] = n->args[k];
                 c.arg_place[k] = n->expr->call.args[k + 1]->place;
@@ -358,7 +371,8 @@ static int hists_by_scalar(Worker *w, const Node *n, const ByScalar *b, Row *row
                 if (!h)
                         continue;
                 const FHist *left = b->vector_right ? NULL : h, *right = b->vector_right ? h : NULL;
-                int r = binary_histograms(&w->arena, b->op, left, b->scalar[k], right, b->scalar[k], &w->notes, n->expr->place, &out, &v, &keep);
+                int r = binary_histograms(&w->arena, b->op, left, b->scalar[k], right, b->scalar[k], &w->notes,
+                                          n->expr->place, &out, &v, &keep);
                 if (r < 0)
                         return r;
                 row->h[k] = b->comparison ? keep && !b->as_bool ? h : NULL : out;
@@ -378,8 +392,10 @@ static void trim_floats(Worker *w, const Node *n, const ByScalar *b, double *v) 
         }
         const char *name = binary_name(b->op);
         if (any)
-                notes_add(&w->notes, NOTE_INFO, n->expr->place,
-                          "PromQL info: incompatible sample types encountered for binary operator \"%s\": float %s float", name, name);
+                notes_add(
+                        &w->notes, NOTE_INFO, n->expr->place,
+                        "PromQL info: incompatible sample types encountered for binary operator \"%s\": float %s float",
+                        name, name);
 }
 
 static int by_scalar_row(Exec *x, Worker *w, Node *n, size_t i, Row *row) {
@@ -465,7 +481,8 @@ int node_row(Exec *x, Worker *w, Node *n, const Steps *steps, size_t i, Row *row
                 r = e < 0 ? e : r;
         }
         if (x->request->explain && !n->has_value)
-                atomic_fetch_add_explicit(&n->figures.ns, (uint64_t)mono_since(mono_now(), begun).ns, memory_order_relaxed);
+                atomic_fetch_add_explicit(&n->figures.ns, (uint64_t)mono_since(mono_now(), begun).ns,
+                                          memory_order_relaxed);
         return r;
 }
 

@@ -37,19 +37,22 @@ bool tier_plan_equal(const Selection *a, const Selection *b);
 void tier_say(Exec *x, const Selection *s);
 
 /* Samples of one part, counted. */
-int selection_part_floats(Exec *x, Node *n, const Selection *s, size_t part, size_t i, RollupColumn column, StoreSamples *ret) MUST_USE;
+int selection_part_floats(Exec *x, Node *n, const Selection *s, size_t part, size_t i, RollupColumn column,
+                          StoreSamples *ret) MUST_USE;
 int selection_part_hists(Exec *x, Node *n, const Selection *s, size_t part, size_t i, StoreHistograms *ret) MUST_USE;
 
 /* The raw samples of series i without staleness markers; the worker's. */
 int range_samples(Exec *x, Worker *w, Node *n, size_t i, RangeSamples *ret) MUST_USE;
 /* The row of an instant selector: at each step the last sample that is no older than the lookback. */
-int select_row(Exec *x, Worker *w, const Node *n, const RangeSamples *floats, const StoreHistograms *hists, Row *row) MUST_USE;
+int select_row(Exec *x, Worker *w, const Node *n, const RangeSamples *floats, const StoreHistograms *hists,
+               Row *row) MUST_USE;
 /* A function over samples of which none is a staleness marker: the steps [first, end) of a row. */
 typedef struct FunctionCall {
         FunctionId function;
         RangeMode mode;
         size_t first, end;
 } FunctionCall;
-int function_steps(Exec *x, Worker *w, const Node *n, const FunctionCall *c, const RangeSamples *s, LabelSet labels, Row *row) MUST_USE;
+int function_steps(Exec *x, Worker *w, const Node *n, const FunctionCall *c, const RangeSamples *s, LabelSet labels,
+                   Row *row) MUST_USE;
 /* A row from rolled-up data, or from both. */
 int tier_row(Exec *x, Worker *w, Node *n, size_t i, Row *row) MUST_USE;

@@ -190,6 +190,18 @@ static void adds_other_zero_bucket(void **state) {
                 }
 }
 
+/* the wider zero bucket is reconciled in the finer resolution: (0.46, 0.5] is in it and is not also the bucket (0.25,
+ * 1] */
+static void adds_within_zero_once(void **state) {
+        Bench *b = *state;
+        FHistNotes notes = { 0 };
+        FHist *h = HIST(b, .schema = -1, .count = 3, .zero_threshold = 0.5, .zero = 3);
+        const FHist *fine = HIST(b, .schema = 3, .count = 44, .zero_threshold = 0.001, .positive = { -8, 1, { 44 } });
+        assert_int_equal(fhist_add(&b->arena, h, fine, &notes), 0);
+        assert_hist(h, "{count:47, sum:0, [-0.5,0.5]:47}");
+        assert_false(fhist_is_reset(h, fine));
+}
+
 /* custom bounds: those that both have; without any, all is one bucket */
 static void adds_custom_bounds(void **state) {
         Bench *b = *state;
@@ -496,6 +508,7 @@ int main(void) {
                 TEST(adds_other_buckets),
                 TEST(adds_other_schema),
                 TEST(adds_other_zero_bucket),
+                TEST(adds_within_zero_once),
                 TEST(adds_custom_bounds),
                 TEST(adds_hints),
                 TEST(sums_exactly),

@@ -393,6 +393,7 @@ static void text_and_regexes_are_limited(void **state) {
         assert_int_equal(parse_repeated("#", "\n1", "", PROMQL_TEXT_MAX - 2, ""), 0);
         assert_int_equal(parse_repeated("#", "\n1", "", PROMQL_TEXT_MAX - 1, "longer than 1048576 bytes"), -EINVAL);
         assert_int_equal(parse_repeated("", "{a=~\"x\"", ",a=~\"x\"", 1000, "unexpected end"), -EINVAL);
+        assert_int_equal(parse_repeated("", "abs(1", ",1", 500000, "more than 64 MiB"), -EINVAL);
         CLEANUP(buf_deinit) Buf many = BUF_NULL;
         buf_put_str(&many, "{a=~\"x\"");
         for (size_t i = 0; i < 1024; i++)

@@ -135,18 +135,23 @@ static void says_what_is_no_counter(void **state) {
                 size_t n;
                 bool note;
         } CASES[] = {
-                { FUNCTION_RATE, S("m"), 2, true },          { FUNCTION_INCREASE, S("total"), 2, true },
-                { FUNCTION_RATE, S("m_total"), 2, false },   { FUNCTION_RATE, S("m_sum"), 2, false },
-                { FUNCTION_RATE, S("m_count"), 2, false },   { FUNCTION_INCREASE, S("m_bucket"), 2, false },
-                { FUNCTION_RATE, S(""), 2, false },          { FUNCTION_RATE, S("m"), 1, false },
-                { FUNCTION_IRATE, S("m"), 2, false },        { FUNCTION_DELTA, S("m"), 2, false },
+                { FUNCTION_RATE, S("m"), 2, true },        { FUNCTION_INCREASE, S("total"), 2, true },
+                { FUNCTION_RATE, S("m_total"), 2, false }, { FUNCTION_RATE, S("m_sum"), 2, false },
+                { FUNCTION_RATE, S("m_count"), 2, false }, { FUNCTION_INCREASE, S("m_bucket"), 2, false },
+                { FUNCTION_RATE, S(""), 2, false },        { FUNCTION_RATE, S("m"), 1, false },
+                { FUNCTION_IRATE, S("m"), 2, false },      { FUNCTION_DELTA, S("m"), 2, false },
         };
         int64_t times[] = { 10000, 20000 };
         double values[] = { 1, 2 }, v;
         Steps steps = { 60000, 1000, 1 };
         for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
-                RangeCall call = { .function = CASES[i].f, .steps = &steps, .first_end_ms = 60000, .end_step_ms = 1000,
-                                   .range_ms = 60000, .metric = CASES[i].metric, .arena = &b->arena,
+                RangeCall call = { .function = CASES[i].f,
+                                   .steps = &steps,
+                                   .first_end_ms = 60000,
+                                   .end_step_ms = 1000,
+                                   .range_ms = 60000,
+                                   .metric = CASES[i].metric,
+                                   .arena = &b->arena,
                                    .notes = &b->notes };
                 RangeSamples s = { .times = times, .values = values, .n = CASES[i].n };
                 Row row = { .v = &v };
@@ -618,10 +623,12 @@ static void sorts(void **state) {
 int main(void) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, bench_setup, bench_teardown)
         const struct CMUnitTest tests[] = {
-                TEST(extrapolates), TEST(says_what_is_no_counter),          TEST(single_values), TEST(says_bad_quantiles),
-                TEST(instant_rates),         TEST(trends),        TEST(smoothes),
-                TEST(anchored_and_smoothed), TEST(fixed_windows), TEST(is_as_each_window_alone),
-                TEST(memory_ends),           TEST(sorts),
+                TEST(extrapolates),  TEST(says_what_is_no_counter),
+                TEST(single_values), TEST(says_bad_quantiles),
+                TEST(instant_rates), TEST(trends),
+                TEST(smoothes),      TEST(anchored_and_smoothed),
+                TEST(fixed_windows), TEST(is_as_each_window_alone),
+                TEST(memory_ends),   TEST(sorts),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -300,6 +300,42 @@ static void steps(void **state) {
         assert_string_equal(buf_cstr(&b->error), "smoothed and anchored modifiers do not work with native histograms");
 }
 
+/* whatever is too little memory for a window is its error, and with enough there is a result */
+static void memory_ends(void **state) {
+        Bench *b = *state;
+        static const FunctionId FUNCTIONS[] = {
+                FUNCTION_RATE,          FUNCTION_DELTA,         FUNCTION_IRATE,          FUNCTION_IDELTA,
+                FUNCTION_SUM_OVER_TIME, FUNCTION_AVG_OVER_TIME, FUNCTION_LAST_OVER_TIME, FUNCTION_FIRST_OVER_TIME,
+        };
+        FHist *hists[4];
+        int64_t times[] = { 10000, 20000, 30000, 40000 };
+        for (int i = 0; i < 4; i++)
+                hists[i] = HIST(b, .schema = i % 2, .count = 10 + i, .sum = i, .zero_threshold = i == 2, .zero = 1,
+                                .positive = { i, 4, { 1, 2, 3, 3 + i } });
+        for (size_t f = 0; f < ARRAY_LEN(FUNCTIONS); f++) {
+                int r = -E2BIG;
+                for (size_t limit = 64; r != 0; limit += 64) {
+                        assert_true(limit < 100000);
+                        ArenaBudget budget = ARENA_BUDGET(limit);
+                        CLEANUP(arena_deinit) Arena arena = ARENA(&budget);
+                        double v[3];
+                        Steps steps = { 40000, 10000, 3 };
+                        RangeSamples s = { .hist_times = times, .hists = hists, .n_hists = 4 };
+                        RangeCall call = { .function = FUNCTIONS[f],
+                                           .steps = &steps,
+                                           .first_end_ms = 40000,
+                                           .end_step_ms = 10000,
+                                           .range_ms = 60000,
+                                           .arena = &arena,
+                                           .notes = &b->notes };
+                        Row row = { .v = v };
+                        r = range_evaluate(&call, &s, &row);
+                        assert_true(r == 0 || r == -E2BIG);
+                        assert_true(r != 0 || row.h[2]);
+                }
+        }
+}
+
 int main(void) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, bench_setup, bench_teardown)
         const struct CMUnitTest tests[] = {
@@ -311,6 +347,7 @@ int main(void) {
                 TEST(mixes),
                 TEST(events),
                 TEST(steps),
+                TEST(memory_ends),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -441,6 +441,59 @@ static void fractions(void **state) {
                 "PromQL info: input to histogram_fraction has NaN observations, which are excluded from all fractions");
 }
 
+/* with little memory each ends with its error, and with enough there is a result */
+static void memory_ends(void **state) {
+        Bench *b = *state;
+        static const struct {
+                FunctionId f;
+                const char *strings[5];
+        } CASES[] = {
+                { FUNCTION_ABSENT, { NULL } },
+                { FUNCTION_SCALAR, { NULL } },
+                { FUNCTION_SORT, { NULL } },
+                { FUNCTION_SORT_BY_LABEL, { "vm" } },
+                { FUNCTION_LABEL_JOIN, { "d", "-", "vm", "le" } },
+                { FUNCTION_LABEL_REPLACE, { "d", "$1", "vm", "(.*)" } },
+        };
+        for (size_t i = 0; i < ARRAY_LEN(CASES) + 3; i++) {
+                Ask a = { 0 };
+                FunctionId f = i < ARRAY_LEN(CASES)        ? CASES[i].f
+                               : i == ARRAY_LEN(CASES)     ? FUNCTION_HISTOGRAM_QUANTILE
+                               : i == ARRAY_LEN(CASES) + 1 ? FUNCTION_HISTOGRAM_QUANTILES
+                                                           : FUNCTION_HISTOGRAM_FRACTION;
+                if (f == FUNCTION_HISTOGRAM_QUANTILE || f == FUNCTION_HISTOGRAM_FRACTION)
+                        add_arg(&a, scalar(b, 0.5));
+                if (f == FUNCTION_HISTOGRAM_FRACTION)
+                        add_arg(&a, scalar(b, 2));
+                add_arg(&a, f == FUNCTION_HISTOGRAM_FRACTION ? both(b, "h") : ROWS(b, BUCKETS));
+                if (f == FUNCTION_HISTOGRAM_QUANTILES) {
+                        add_arg(&a, text("q"));
+                        add_arg(&a, scalar(b, 0.5));
+                        add_arg(&a, scalar(b, 0.9));
+                }
+                for (size_t k = 0; i < ARRAY_LEN(CASES) && k < 5 && CASES[i].strings[k]; k++)
+                        add_arg(&a, text(CASES[i].strings[k]));
+                int r = -E2BIG;
+                for (size_t limit = 64; r != 0; limit += 64) {
+                        assert_true(limit < 100000);
+                        ArenaBudget budget = ARENA_BUDGET(limit);
+                        CLEANUP(arena_deinit) Arena arena = ARENA(&budget);
+                        Steps steps = { 0, 1000, STEPS };
+                        Value v = { 0 };
+                        a.call.kind = EXPR_CALL;
+                        a.call.call = (CallExpr){ f, a.args, a.n_args };
+                        WholeCall c = { .call = &a.call,
+                                        .steps = &steps,
+                                        .arena = &arena,
+                                        .notes = &b->notes,
+                                        .error = &b->error };
+                        r = whole_evaluate(&c, a.values, &v);
+                        assert_true(r == 0 || r == -E2BIG);
+                        assert_true(r != 0 || v.n_rows || v.scalar);
+                }
+        }
+}
+
 int main(void) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, bench_setup, bench_teardown)
         const struct CMUnitTest tests[] = {
@@ -448,6 +501,7 @@ int main(void) {
                 TEST(sorts_by_label),   TEST(replaces_labels),     TEST(refuses_labels),
                 TEST(joins_labels),     TEST(classic_quantiles),   TEST(odd_buckets),
                 TEST(native_quantiles), TEST(several_quantiles),   TEST(fractions),
+                TEST(memory_ends),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,11 +1,13 @@
-/* Which tier a selector's samples come from, and how a function is calculated from rolled-up ones. docs/query.md has the rules; the idea is that
- * rolled-up rows become samples, at the ends of their windows, for which the function (or another) gives what it would have given:
+/* Which tier a selector's samples come from, and how a function is calculated from rolled-up ones. docs/query.md has
+ * the rules; the idea is that rolled-up rows become samples, at the ends of their windows, for which the function (or
+ * another) gives what it would have given:
  *
  *   the last value, the least, the greatest, the sum: a column each, joined with the raw samples behind it
  *   count_over_time   the sum of the counts, where each raw sample is one
  *   avg_over_time     sum by count
- *   rate, increase    a counter made of the increases, which ends with the value that the raw samples behind it go on from. A window's increase is
- *                     what it grew between the window's ends, between two rows in proportion: exact where windows are whole
+ *   rate, increase    a counter made of the increases, which ends with the value that the raw samples behind it go on
+ * from. A window's increase is what it grew between the window's ends, between two rows in proportion: exact where
+ * windows are whole
  *
  * What no column says is read from raw data alone. */
 #include "query/select.h"
@@ -65,7 +67,8 @@ static bool is_exact(const Exec *x, const Node *n, Use use, StoreTier t) {
         int64_t w = window_ms(t);
         if (n->steps.n < 2 || n->step_ms < STEP_WINDOWS * w || n->step_ms % w || n->first_ms % w)
                 return false;
-        return n->kind == NODE_SELECT ? use == USE_LAST && x->lookback_ms == w : n->range_ms > 0 && n->range_ms % w == 0;
+        return n->kind == NODE_SELECT ? use == USE_LAST && x->lookback_ms == w
+                                      : n->range_ms > 0 && n->range_ms % w == 0;
 }
 
 /* The tier that is read as far as it goes although raw data may be there; STORE_RAW: none. */
@@ -125,12 +128,14 @@ void tier_plan(Exec *x, const Node *n, Selection *s) {
         else if (five > s->begin_ms && rows_from(stats, STORE_1H) < five)
                 hours_until = earlier(until, five == INT64_MAX ? until : floor_to(five, window_ms(STORE_1H)));
         add_part(s, STORE_1H, s->begin_ms, hours_until);
-        add_part(s, STORE_5M, hours_until > s->begin_ms ? hours_until : s->begin_ms, floor_to(until, window_ms(STORE_5M)));
+        add_part(s, STORE_5M, hours_until > s->begin_ms ? hours_until : s->begin_ms,
+                 floor_to(until, window_ms(STORE_5M)));
         int64_t raw_begin = s->n_parts ? s->parts[s->n_parts - 1].end_ms : s->begin_ms;
         add_part(s, STORE_RAW, raw_begin, s->end_ms);
         /* A row may be needed that begins before the time asked for, or one that ends behind it. */
         SelectionPart *first = &s->parts[0], *last = &s->parts[s->n_parts - 1];
-        if (use == USE_LAST && n->kind == NODE_SELECT && first->tier != STORE_RAW && window_ms(first->tier) > x->lookback_ms)
+        if (use == USE_LAST && n->kind == NODE_SELECT && first->tier != STORE_RAW &&
+            window_ms(first->tier) > x->lookback_ms)
                 first->begin_ms -= window_ms(first->tier) - x->lookback_ms;
         if (use == USE_GROWTH && last->tier != STORE_RAW)
                 last->end_ms += window_ms(last->tier);
@@ -165,12 +170,14 @@ static const char *tier_text(StoreTier t) {
 void tier_say(Exec *x, const Selection *s) {
         CLEANUP(buf_deinit) Buf text = BUF_NULL;
         for (size_t i = 0; i < s->n_parts; i++)
-                atomic_fetch_add_explicit(&x->tier_ms[s->parts[i].tier], (uint64_t)(s->parts[i].end_ms - s->parts[i].begin_ms), memory_order_relaxed);
+                atomic_fetch_add_explicit(&x->tier_ms[s->parts[i].tier],
+                                          (uint64_t)(s->parts[i].end_ms - s->parts[i].begin_ms), memory_order_relaxed);
         if (!s->too_old && selection_is_raw(s))
                 return;
         selection_print(s, &text);
         if (s->too_old) {
-                buf_put_str(&text, ": what is asked for cannot be told from rolled-up data, so it begins with the raw data, ");
+                buf_put_str(&text,
+                            ": what is asked for cannot be told from rolled-up data, so it begins with the raw data, ");
                 put_time(&text, raw_from(&x->store_stats));
                 notes_add(&x->notes, NOTE_WARNING, NOTE_NOWHERE, "PromQL warning: %s", buf_cstr(&text));
                 return;
@@ -260,7 +267,8 @@ static int join_plain(TierRow *t, size_t part, Use use, Joined *j) {
         return r;
 }
 
-/* The counter that the increases of a part add up to. It ends with the last value, so that the samples behind it go on from there. */
+/* The counter that the increases of a part add up to. It ends with the last value, so that the samples behind it go on
+ * from there. */
 static int join_growth(TierRow *t, size_t part, Joined *j) {
         StoreTier tier = t->node->selection->parts[part].tier;
         StoreSamples *grown = &t->w->samples, *last = &t->w->column;
@@ -320,7 +328,8 @@ static int call(TierRow *t, const Joined *j, FunctionId f, RangeMode mode, size_
         return function_steps(t->x, t->w, t->node, &c, &s, t->row->labels, row);
 }
 
-/* Windows in a gap of the data have no value, also where something came before and behind it: samples further apart than their windows are long. */
+/* Windows in a gap of the data have no value, also where something came before and behind it: samples further apart
+ * than their windows are long. */
 static void clear_gaps(const TierRow *t, const Joined *j, size_t end) {
         const Node *n = t->node;
         const SelectionPart *oldest = &n->selection->parts[0];
@@ -385,11 +394,13 @@ static void say_missing(TierRow *t) {
         const char *function = function_info(t->node->function)->name;
         if (t->as_gauge)
                 notes_add(&t->w->notes, NOTE_INFO, t->node->expr->place,
-                          "PromQL info: %s() of a gauge from rolled-up data sees one sample of each window, for metric name \"%.*s\"", function,
-                          (int)name.len, name.text);
+                          "PromQL info: %s() of a gauge from rolled-up data sees one sample of each window, for metric "
+                          "name \"%.*s\"",
+                          function, (int)name.len, name.text);
         else if (t->missing)
                 notes_add(&t->w->notes, NOTE_WARNING, t->node->expr->place,
-                          "PromQL warning: %s() of a counter cannot be told from rolled-up data, steps that need it are left out, for metric name "
+                          "PromQL warning: %s() of a counter cannot be told from rolled-up data, steps that need it "
+                          "are left out, for metric name "
                           "\"%.*s\"",
                           function, (int)name.len, name.text);
 }

@@ -55,7 +55,8 @@ int row_set_hist(Arena *a, const Steps *steps, Row *row, size_t k, FHist *h) {
         return 0;
 }
 
-/* A marker is a NaN, and whether one of a few numbers is a NaN is seen for two at once; that there are NaNs is rare enough for a second look. */
+/* A marker is a NaN, and whether one of a few numbers is a NaN is seen for two at once; that there are NaNs is rare
+ * enough for a second look. */
 bool any_absent(const double *v, size_t n) {
         typedef double Pair __attribute__((vector_size(16), aligned(8)));
         typedef int64_t Mask __attribute__((vector_size(16)));
@@ -96,6 +97,14 @@ int rowlist_add(RowList *l, Row row) {
         }
         l->rows[l->n++] = row;
         return 0;
+}
+
+void rows_drop_empty(Value *v, const Steps *steps) {
+        size_t kept = 0;
+        for (size_t i = 0; i < v->n_rows; i++)
+                if (row_any(&v->rows[i], steps))
+                        v->rows[kept++] = v->rows[i];
+        v->n_rows = kept;
 }
 
 int fail_same_labels(Exec *x) {

@@ -482,7 +482,7 @@ static bool float_item(Scan *s, NotedSeries *out) {
 
 static bool histogram_item(Arena *a, Scan *s, NotedSeries *out) {
         Noted *h = malloc(2 * sizeof *h), *add = h + 1;
-        CLEANUP_FREE void *memory = h;
+        CLEANUP_FREE __attribute__((unused)) void *memory = h;
         double sign = 0;
         uint64_t n;
         if (!h)

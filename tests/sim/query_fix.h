@@ -29,7 +29,8 @@ static inline void bench_deinit(Bench *b) {
         fix_deinit(&b->fix);
 }
 
-/* Samples every `step` seconds from `start` on: "1 2 _ stale NaN". A number that is followed by xN and an optional +D goes on N times. */
+/* Samples every `step` seconds from `start` on: "1 2 _ stale NaN". A number that is followed by xN and an optional +D
+ * goes on N times. */
 static inline void load(Bench *b, const char *series, int64_t start_s, int64_t step_s, const char *values) {
         int64_t times[4096];
         double v[4096];
@@ -121,7 +122,8 @@ static inline Query *run_query(Bench *b, const char *text, int64_t start_s, int6
         return query;
 }
 
-static inline void expect_range(Bench *b, const char *text, int64_t start_s, int64_t end_s, int64_t step_s, const char *wanted) {
+static inline void expect_range(Bench *b, const char *text, int64_t start_s, int64_t end_s, int64_t step_s,
+                                const char *wanted) {
         CLEANUP(buf_deinit) Buf got = BUF_NULL;
         Query *q = run_query(b, text, start_s, end_s, step_s);
         put_result(query_result(q), &got);

@@ -1,5 +1,8 @@
-/* Queries that threads of a pool help with: the same answers to the last bit, whoever was faster; limits that hold there, too. */
+/* Queries that threads of a pool help with: the same answers to the last bit, whoever was faster; limits that hold
+ * there, too. */
 #include "query_fix.h"
+
+#include "rt/thread.h"
 
 typedef struct Threads {
         Bench bench;
@@ -42,10 +45,17 @@ static void answer(Threads *t, Pool *pool, const char *text, Buf *out) {
 
 static void test_same_answers(void **state) {
         Threads *t = *state;
-        static const char *const TEXTS[] = { "sum(rate(m_total[1m]))", "sum by (g) (rate(m_total[1m]))", "avg(m_total)", "topk(3, m_total)",
-                                             "limitk(5, m_total)", "abs(rate(m_total[1m]))", "quantile(0.3, rate(m_total[1m]))",
-                                             "count_values(\"v\", m_total > 100 < 110)", "stddev(m_total) / on() sum(m_total * 2)",
-                                             "rate(m_total[1m]) / on(i) group_left() m_total", "absent_over_time(m_total[1m])",
+        static const char *const TEXTS[] = { "sum(rate(m_total[1m]))",
+                                             "sum by (g) (rate(m_total[1m]))",
+                                             "avg(m_total)",
+                                             "topk(3, m_total)",
+                                             "limitk(5, m_total)",
+                                             "abs(rate(m_total[1m]))",
+                                             "quantile(0.3, rate(m_total[1m]))",
+                                             "count_values(\"v\", m_total > 100 < 110)",
+                                             "stddev(m_total) / on() sum(m_total * 2)",
+                                             "rate(m_total[1m]) / on(i) group_left() m_total",
+                                             "absent_over_time(m_total[1m])",
                                              "histogram_quantile(0.9, m_total)" };
         t->bench.request.features = PROMQL_EXPERIMENTAL_FUNCTIONS;
         for (size_t i = 0; i < ARRAY_LEN(TEXTS); i++)
@@ -78,10 +88,53 @@ static void test_limits(void **state) {
         (void)query_free(q);
 }
 
+/* `open` so often, an `m_total`, `close` as often. */
+static void nest(Buf *out, const char *open, const char *close, unsigned depth) {
+        buf_reset(out);
+        for (unsigned i = 0; i < depth; i++)
+                buf_put_str(out, open);
+        buf_put_str(out, "m_total");
+        for (unsigned i = 0; i < depth; i++)
+                buf_put_str(out, close);
+}
+
+static void ask_deep(void *context) {
+        Threads *t = context;
+        static const struct {
+                const char *open, *close;
+                unsigned depth;
+        } CASES[] = { { "abs(", ")", 120 },
+                      { "-(", ")", 60 },
+                      { "sum(", ")", 120 },
+                      { "(1 + ", ")", 60 },
+                      { "(m_total + ", ")", 60 },
+                      { "clamp_min(", ", 1)", 120 },
+                      { "max_over_time(", "[1m:10s])", 30 },
+                      { "label_replace(", ", \"a\", \"b\", \"\", \"\")", 100 } };
+        for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+                CLEANUP(buf_deinit) Buf text = BUF_NULL;
+                nest(&text, CASES[i].open, CASES[i].close, CASES[i].depth);
+                Query *q = run_query(&t->bench, buf_cstr(&text), 600, 660, 30);
+                if (query_result(q)->fault != QUERY_OK)
+                        fprintf(stderr, "%s: %.*s\n", CASES[i].open, (int)query_result(q)->error.len,
+                                query_result(q)->error.data);
+                assert_int_equal(query_result(q)->fault, QUERY_OK);
+                (void)query_free(q);
+        }
+}
+
+/* the deepest expressions that are read are evaluated on a thread's small stack */
+static void test_deep(void **state) {
+        Thread *thread;
+        assert_int_equal(thread_start("query", ask_deep, *state, &thread), 0);
+        (void)thread_join(thread);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_same_answers, begin, end),
                 cmocka_unit_test_setup_teardown(test_limits, begin, end),
+                cmocka_unit_test_setup_teardown(test_deep, begin, end),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

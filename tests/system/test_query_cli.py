@@ -105,7 +105,11 @@ def against(name, url):
         assert answer["status"] == "success" and len(answer["data"]["result"]) == 2, answer
         rows = list(
             csv.DictReader(
-                io.StringIO(query(url, "rate(work_total[5m])", "--start", str(BEGIN + 600), "--end", str(END), "-f", "csv").stdout)
+                io.StringIO(
+                    query(
+                        url, "rate(work_total[5m])", "--start", str(BEGIN + 600), "--end", str(END), "-f", "csv"
+                    ).stdout
+                )
             )
         )
         assert len(rows) > 40 and all(0 <= float(r["value"]) < 0.3 for r in rows), rows

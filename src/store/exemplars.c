@@ -176,7 +176,8 @@ ExemplarAnswer exemplars_add(Exemplars *x, const uint8_t *run, size_t run_len, c
         CLEANUP_FREE uint8_t *copy = malloc(labels_len ? labels_len : 1);
         if (!copy)
                 return EXEMPLAR_NO_ROOM;
-        memcpy(copy, labels, labels_len);
+        if (labels_len)
+                memcpy(copy, labels, labels_len);
         while (x->n == x->most || (x->n && x->bytes + run_len + labels_len > most_bytes))
                 drop_oldest(x);
         series = find_series(x, run, run_len); /* it may have gone with its last one */

@@ -3,7 +3,8 @@
  *   1. lock the directory; load the manifest, or make one in an empty directory
  *   2. open its parts; what is damaged is quarantined, the rest is served
  *   3. replay the log from the manifest's first segment on
- *   4. remove files that no manifest names: leftovers of a flush or merge that was cut off
+ *   4. sync the directory, so that the manifest that was read is the one that stays; remove files that it does not name:
+ *      leftovers of a flush or merge that was cut off
  *   5. flush what was replayed to parts, so that nothing that is taken from now on relies on files that an earlier
  *      process may have failed to write without our knowing (invariant 5 of wal.c)
  *
@@ -181,6 +182,14 @@ static int open_metadata(Store *s, PartDamage *ret_damage) {
         return 0;
 }
 
+/* The manifest that was read may be one whose renaming the process before did not see synced: a power cut would bring back the
+ * one before it. It is made to stay before files go that only that one names. */
+static void settle_manifest(Store *s, bool changed) {
+        int r = changed ? manifest_save(s->vfs, s->manifest) : vfs_sync_directory(s->vfs);
+        if (r < 0)
+                s->unsure_id = s->next_id;
+}
+
 /* Everything that may be of another version is looked at before anything is changed. */
 static int open_files(Store *s, PartDamage *ret_damage) {
         s->next_id = s->manifest->next_id;
@@ -194,8 +203,7 @@ static int open_files(Store *s, PartDamage *ret_damage) {
         if (r < 0 || s->options.read_only)
                 return r;
         /* What fails from here on is made up for later. */
-        if (before != count_quarantined(s->manifest) && manifest_save(s->vfs, s->manifest) < 0)
-                s->unsure_id = s->next_id;
+        settle_manifest(s, before != count_quarantined(s->manifest));
         s->leftovers = s->unsure_id || store_remove_leftovers(s) < 0;
         return 0;
 }

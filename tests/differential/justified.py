@@ -100,7 +100,7 @@ def seconds(text):
 def is_order_of_extrapolation(case, text, answer_of):
     """Whether a query at an instant is rate() or increase() of something, and both answers are what the two orders give of its samples."""
     found = RATE.fullmatch(case.text)
-    window = re.search(r"\[((?:\d+(?:ms|s|m|h))+)(?::[^]]*)?\](?: offset [^ ]+| @ [^ ]+)*$", found.group(2)) if found else None
+    window = re.search(r"\[((?:\d+(?:ms|s|m|h))+)(?::[^]]*)?\](?: offset [^ ()]+| @ [^ ]+)*$", found.group(2)) if found else None
     values = re.search(r"^\{(.*)\} at \S+: (\S+) / (\S+)$", text)
     if case.range or not window or not values:
         return False

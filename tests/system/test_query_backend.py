@@ -9,7 +9,7 @@ from harness import *
 sys.path.insert(0, os.path.join(TOP, "bench"))
 import servers
 
-NOW = int(time.time()) // 60 * 60
+NOW = int(time.time()) // 60 * 60 - 60  # older than what VictoriaMetrics takes as still coming (30 s)
 QUERIES = [
     ("/api/v1/query", {"query": "sum by (job) (rate(asked_total[2m]))", "time": NOW}),
     ("/api/v1/query", {"query": 'asked_total{name="ü \\"quoted\\" + %41&b"}', "time": NOW}),
@@ -35,6 +35,15 @@ def ask(server, path, parameters, method="GET"):
     data = json.loads(body)
     data.pop("stats", None)
     return status, kind, data
+
+
+def stopped(pid):
+    """Whether every thread of a process stands still: a signal takes its time."""
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/stat", encoding="ascii") as f:
+            if f.read().rpartition(")")[2].split()[0] != "T":
+                return False
+    return True
 
 
 class Store(servers.Parallax):
@@ -90,6 +99,7 @@ for engine in (servers.Prometheus(folder + "/prometheus"), servers.VictoriaMetri
             store.stop()
             store.start()
             os.kill(engine.pid, signal.SIGSTOP)
+            wait_for(lambda: stopped(engine.pid), 5, "every thread of the engine stands")
             try:
                 status, kind, data = ask(store, *QUERIES[0])
             finally:

@@ -6,6 +6,9 @@
 #   make test     every test that fits in 20 minutes                          (root)
 #   make bench    cost and size beside the peers, on 200 domains              (root)
 #   make bench-store  the store beside Prometheus and VictoriaMetrics (an hour; BENCH=--quick: two minutes)
+#   make bench-query  queries beside Prometheus and VictoriaMetrics (20 minutes; BENCH=--quick: two minutes)
+#   make differential  20,000 random queries beside Prometheus, answer by answer (a minute; N=1000 SEED=2)
+#   make load     500,000 samples a second offered for ten minutes, beside reads (LOAD='--minutes 2 --url PATH')
 #   make crash    2,500 kills of the store under load (an hour; CRASH='--cycles 100 --recovery 25')
 #   make sim      100,000 random lives of the store on a simulated disk (15 minutes; SEEDS=1000 FIRST=0)
 #   make damage   the store with each of its bytes changed, each call and each allocation failing (5 minutes)
@@ -18,10 +21,12 @@
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 600
 SEEDS ?= 100000
+SEED ?= 1
+N ?= 20000
 FIRST ?= 0
 RACE_SECONDS ?= 20
 
-.PHONY: all deps demo run test bench bench-store crash sim damage race fuzz soak docs install clean
+.PHONY: all deps demo run test bench bench-store bench-query differential load crash sim damage race fuzz soak docs install clean
 all: build/build.ninja
 	@ninja -C build
 
@@ -52,6 +57,17 @@ bench: all
 bench-store: all
 	@scripts/install.sh test
 	@python3 bench/store.py $(BENCH)
+
+bench-query: all
+	@scripts/install.sh test
+	@python3 bench/query.py $(BENCH)
+
+differential: all
+	@scripts/install.sh test
+	@python3 tests/differential/differential.py -n $(N) --seed $(SEED)
+
+load: all
+	@python3 bench/load.py $(LOAD)
 
 crash: all
 	@python3 tests/crash/kill.py $(CRASH)

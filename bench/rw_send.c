@@ -28,6 +28,7 @@ static const char help[] =
         "  --seconds S        send nothing new after S seconds\n"
         "  --rate N           samples per second (as fast as the answers come)\n"
         "  --connections N    requests in flight, each on a connection of its own (1)\n"
+        "  --drop             go on after a refusal with 429 or 503, which is counted, without sending that request again\n"
         "  --retry            repeat what was answered with 429 or 503 after its Retry-After, at most 5 s\n"
         "  --journal FILE     append `sent N` before and `acked N` after each request\n"
         "  --journal-sync     and sync it\n"
@@ -41,7 +42,7 @@ typedef struct Command {
         uint64_t from, requests;
         double seconds, rate;
         uint32_t connections;
-        bool retry, journal_sync;
+        bool drop, retry, journal_sync;
 } Command;
 
 typedef enum Outcome { SEND_DONE = 0, SEND_REFUSED = 1, SEND_BROKEN = 3 } Outcome;
@@ -65,6 +66,7 @@ typedef struct Sender {
         int journal;
         uint64_t next;             /* number of the next request */
         uint64_t requests, samples, bytes, repeated; /* acknowledged */
+        uint64_t dropped_429, dropped_503, dropped_samples;
         uint64_t offered;          /* samples sent for the first time */
         float *latencies;          /* ms */
         size_t n_latencies, cap_latencies;
@@ -184,6 +186,13 @@ static Outcome judge(Sender *s, Connection *x, long status) {
                 s->repeated++;
                 return SEND_DONE;
         }
+        if (s->c.drop && (status == 429 || status == 503)) {
+                x->busy = false;
+                s->dropped_429 += status == 429;
+                s->dropped_503 += status == 503;
+                s->dropped_samples += x->request.samples;
+                return SEND_DONE;
+        }
         (void)fprintf(stderr, "rw_send: request %" PRIu64 " was answered:\n%s\n", x->number, x->answer);
         return SEND_REFUSED;
 }
@@ -280,8 +289,9 @@ static void report(Sender *s, Outcome outcome) {
         if (s->n_latencies)
                 qsort(s->latencies, s->n_latencies, sizeof *s->latencies, compare_floats);
         (void)printf("{\"outcome\":%d,\"requests\":%" PRIu64 ",\"samples\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"repeated\":%" PRIu64 ",\"next\":%" PRIu64 ",\"seconds\":%.3f,\"samples_per_second\":%.0f,"
-                     "\"ack_ms\":{\"p50\":%.3f,\"p90\":%.3f,\"p99\":%.3f,\"max\":%.3f},\"own_cpu_seconds\":%.3f}\n",
+                     "\"refused\":{\"429\":%" PRIu64 ",\"503\":%" PRIu64 ",\"samples\":%" PRIu64 "},\"ack_ms\":{\"p50\":%.3f,\"p90\":%.3f,\"p99\":%.3f,\"max\":%.3f},\"own_cpu_seconds\":%.3f}\n",
                      outcome, s->requests, s->samples, s->bytes, s->repeated, s->next, took, (double)s->samples / took,
+                     s->dropped_429, s->dropped_503, s->dropped_samples,
                      percentile(s, 0.5), percentile(s, 0.9), percentile(s, 0.99), percentile(s, 1), cpu);
 }
 
@@ -304,7 +314,7 @@ static bool parse_target(Command *c, const char *target) {
 static bool parse_command(int argc, char **argv, Command *ret_command) {
         static const struct option options[] = {
                 { "from", 1, NULL, 'f' }, { "requests", 1, NULL, 'n' }, { "seconds", 1, NULL, 's' }, { "rate", 1, NULL, 'r' }, { "connections", 1, NULL, 'c' },
-                { "retry", 0, NULL, 'R' }, { "journal", 1, NULL, 'j' }, { "journal-sync", 0, NULL, 'J' }, { 0 },
+                { "retry", 0, NULL, 'R' }, { "drop", 0, NULL, 'd' }, { "journal", 1, NULL, 'j' }, { "journal-sync", 0, NULL, 'J' }, { 0 },
         };
         Command c = { .requests = UINT64_MAX, .connections = 1 };
         int option;
@@ -316,6 +326,7 @@ static bool parse_command(int argc, char **argv, Command *ret_command) {
                 case 'r': c.rate = strtod(optarg, NULL); break;
                 case 'c': c.connections = (uint32_t)strtoul(optarg, NULL, 10); break;
                 case 'R': c.retry = true; break;
+                case 'd': c.drop = true; break;
                 case 'j': c.journal = optarg; break;
                 case 'J': c.journal_sync = true; break;
                 default: return false;

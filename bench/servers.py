@@ -240,6 +240,7 @@ class VictoriaMetrics(Server):
 
 class Parallax(Server):
     name = "parallaxd"
+    config = ""  # of parallax.yaml, where the defaults will not do
     program = os.path.join(BUILD, "parallaxd")
     tool = os.path.join(BUILD, "parallax")
 
@@ -255,7 +256,17 @@ class Parallax(Server):
         return subprocess.run([cls.tool, "--version"], capture_output=True, text=True).stdout.strip() or "?"
 
     def command(self):
-        return [self.program, "--no-collect", f"--listen={self.address}", f"--data-dir={self.dir}"]
+        command = [self.program, "--no-collect", f"--listen={self.address}", f"--data-dir={self.dir}"]
+        if self.config:
+            with open(self.dir + ".yaml", "w") as f:
+                f.write(self.config)
+            command.append(f"--config={self.dir}.yaml")
+        return command
+
+    def wipe(self):
+        super().wipe()
+        with contextlib.suppress(OSError):
+            os.unlink(self.dir + ".yaml")
 
     def info(self):
         return json.loads(self.get("/api/v1/parallax/store"))

@@ -75,16 +75,16 @@ def program(name):
     return path
 
 
-def stream(options, seed):
-    """Path and description of a load, made when there is none that is young."""
+def stream(options, seed, ago=30):
+    """Path and description of a load that ended so many seconds ago, made when there is none that is young."""
     os.makedirs(STREAMS, exist_ok=True)
     with open(program("fleet_gen"), "rb") as f:
-        key = hashlib.sha1(f.read() + repr((options, seed)).encode()).hexdigest()[:16]
+        key = hashlib.sha1(f.read() + repr((options, seed) if ago == 30 else (options, seed, ago)).encode()).hexdigest()[:16]
     path = os.path.join(STREAMS, key + ".rw")
     if os.path.exists(path + ".json") and time.time() - os.path.getmtime(path + ".json") < STREAM_AGE:
         with open(path + ".json") as f:
             return path, json.load(f)
-    done = subprocess.run([program("fleet_gen"), *options, "--seed", str(seed), "--end", str(int(time.time()) - 30), "--out", path], capture_output=True, text=True, check=True)
+    done = subprocess.run([program("fleet_gen"), *options, "--seed", str(seed), "--end", str(int(time.time()) - ago), "--out", path], capture_output=True, text=True, check=True)
     with open(path + ".json", "w") as f:
         f.write(done.stdout)
     return path, json.loads(done.stdout)
@@ -226,4 +226,5 @@ def main():
     table(results)
 
 
-main()
+if __name__ == "__main__":
+    main()

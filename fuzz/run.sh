@@ -13,7 +13,7 @@ for program in build/fuzz/fuzz_*; do
         [ -f "$program" ] && [ -x "$program" ] || continue
         name=${program##*/fuzz_}
         mkdir -p "build/fuzz/corpus/$name"
-        if (cd build/fuzz && "./fuzz_$name" -max_total_time="$seconds" -rss_limit_mb=512 -timeout=5 -print_final_stats=1 \
+        if (cd build/fuzz && "./fuzz_$name" -max_total_time="$seconds" -rss_limit_mb=1024 -timeout=5 -print_final_stats=1 \
                 "corpus/$name" "../../fuzz/corpus/$name" >"fuzz_$name.log" 2>&1); then
                 echo "clean  $name: $(awk '/stat::number_of_executed_units/ { print $2 }' "build/fuzz/fuzz_$name.log") runs in $seconds s"
         else

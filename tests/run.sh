@@ -1,12 +1,12 @@
 #!/bin/bash
 # All tests that fit in 20 minutes on 2 cores. Prints one line a test and, last, "N passed, N failed".
-#   tests/run.sh [unit|system]...   only these parts
+#   tests/run.sh [layers|unit|fuzz|query|system]...   only these parts
 set -u
 cd "$(dirname "$0")/.."
 export LC_ALL=C.UTF-8
 passed=0
 failed=0
-parts=${*:-layers unit fuzz system}
+parts=${*:-layers unit fuzz query system}
 
 pass() { passed=$((passed + 1)); }
 fail() { failed=$((failed + 1)); echo "FAILED: $1"; }
@@ -40,6 +40,17 @@ tap() {
         rm -f "$out"
 }
 
+# script FILE [OPTION...]: counts the evaluations of a test script of PromQL.
+script() {
+        local out code ok bad
+        out=$(timeout 300 build/asan/promql_script "${@:2}" "$1" 2>&1); code=$?
+        ok=$(grep -c '^PASS ' <<<"$out"); bad=$(grep -c '^FAIL ' <<<"$out")
+        [ $code -eq 0 ] || [ "$bad" -gt 0 ] || bad=1
+        [ $code -ne 0 ] || [ "$ok" -gt 0 ] || bad=1
+        passed=$((passed + ok)); failed=$((failed + bad))
+        if [ "$bad" -gt 0 ]; then echo "FAILED: $* ($bad)"; grep -A 3 '^FAIL ' <<<"$out" | tail -n 40; else echo "ok      $* ($ok)"; fi
+}
+
 for part in $parts; do
         case $part in
         layers)
@@ -59,6 +70,10 @@ for part in $parts; do
                         name=${program##*/replay_}
                         run "fuzz corpus: $name" "$program" "fuzz/corpus/$name"
                 done
+                ;;
+        query)
+                for file in tests/promql/*.test; do script "$file"; script "$file" --flush; done
+                run "differential: 1,500 queries beside Prometheus 2.42" timeout 300 python3 tests/differential/differential.py -n 1500
                 ;;
         system)
                 if [ "$(id -u)" -ne 0 ]; then

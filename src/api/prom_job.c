@@ -48,6 +48,7 @@ int api_queries_configure(ApiQueries *q, const ApiQuerySettings *s) {
 int api_queries_new(Loop *loop, Store *store, const ApiQuerySettings *s, ApiQueries **ret_queries) {
         PoolOptions o = {
                 .name = "query",
+                .nice = 10, /* samples are taken as fast as before, whatever is asked */
                 .threads = s->concurrency,
                 .max_waiting = s->queue,
                 .max_waiting_source = s->queue_source,

@@ -1,5 +1,5 @@
-/* Blocks in a list, the newest first; the next bytes come from it. Each block is charged to the budget before it is taken, so that a query
- * over its cap costs nothing of what others have. */
+/* Blocks in a list, the newest first; the next bytes come from it. Each block is charged to the budget before it is
+ * taken, so that a query over its cap costs nothing of what others have. */
 #include "base/arena.h"
 
 #include <assert.h>
@@ -59,7 +59,8 @@ void arena_deinit(Arena *a) {
         *a = (Arena){ .budget = a->budget };
 }
 
-/* Each block doubles the last one's size, so that a query of any size takes few of them and a small one little memory. */
+/* Each block doubles the last one's size, so that a query of any size takes few of them and a small one little memory.
+ */
 static size_t block_bytes(const Arena *a, size_t need) {
         size_t bytes = a->blocks ? a->blocks->bytes * 2 : BLOCK_FIRST;
         if (bytes > BLOCK_MOST)

@@ -27,6 +27,16 @@ extern "C" size_t number_text(double v, char out[NUMBER_TEXT_MAX]) {
         return number_format(v, out);
 }
 
+extern "C" size_t number_go(double v, char out[NUMBER_TEXT_MAX]) {
+        if (!std::isfinite(v))
+                return number_format(v, out);
+        // What is rounded up to a power of ten is beyond it, so the value itself says which form it has.
+        double size = std::fabs(v);
+        bool plain = v == 0 || (size >= 1e-4 && size < 1e6);
+        auto form = plain ? std::chars_format::fixed : std::chars_format::scientific;
+        return static_cast<size_t>(std::to_chars(out, out + NUMBER_TEXT_MAX, v, form).ptr - out);
+}
+
 namespace {
 
 char *put_u64(uint64_t v, char *out) {

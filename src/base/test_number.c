@@ -57,8 +57,9 @@ static void json_has_plain_digits_in_the_middle(void **state) {
         static const struct {
                 double v;
                 const char *text;
-        } CASES[] = { { 0, "0" }, { -0.0, "-0" }, { 1e6, "1000000" }, { 1e20, "100000000000000000000" }, { 1e21, "1e+21" },
-                      { 1e-6, "0.000001" }, { 1e-7, "1e-07" }, { -1.5e-9, "-1.5e-09" }, { 0.1, "0.1" }, { -2.5, "-2.5" },
+        } CASES[] = { { 0, "0" }, { -0.0, "-0" }, { 1e6, "1000000" }, { 1e21, "1e+21" },
+                      { 1e20, "100000000000000000000" },
+                      { 1e-6, "0.000001" }, { 1e-7, "1e-07" }, { -1.5e-9, "-1.5e-09" }, { -2.5, "-2.5" },
                       { -1.2345678901234567e-6, "-0.0000012345678901234567" }, { NAN, "NaN" }, { -INFINITY, "-Inf" } };
         for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
                 char out[NUMBER_TEXT_MAX + 1];
@@ -69,8 +70,29 @@ static void json_has_plain_digits_in_the_middle(void **state) {
         }
 }
 
+static void go_has_exponents_early(void **state) {
+        (void)state;
+        static const struct {
+                double v;
+                const char *text;
+        } CASES[] = { { 0, "0" }, { -0.0, "-0" }, { 999999, "999999" }, { 1e6, "1e+06" }, { 0.0001, "0.0001" },
+                      { 1048576, "1.048576e+06" },
+                      { 0.00001, "1e-05" }, { -0.5, "-0.5" }, { 1e100, "1e+100" }, { NAN, "NaN" },
+                      { 123456.75, "123456.75" }, { INFINITY, "+Inf" } };
+        for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+                char out[NUMBER_TEXT_MAX + 1];
+                size_t n = number_go(CASES[i].v, out);
+                assert_true(n > 0 && n <= NUMBER_TEXT_MAX);
+                out[n] = '\0';
+                assert_string_equal(out, CASES[i].text);
+        }
+}
+
 /* shortest digits without an exponent, whatever the size */
 static void plain_has_no_exponent(void **state) {
+        char text[NUMBER_TEXT_MAX];
+        assert_int_equal(number_json(1.2345678901234568e20, text), 21);
+        assert_memory_equal(text, "123456789012345680000", 21);
         static const struct {
                 double v;
                 const char *text;
@@ -231,7 +253,9 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(formats_the_shortest_text),
                 cmocka_unit_test(whole_numbers_are_plain_digits),
-                cmocka_unit_test(json_has_plain_digits_in_the_middle), cmocka_unit_test(reads_back_what_it_wrote),
+                cmocka_unit_test(json_has_plain_digits_in_the_middle),
+                cmocka_unit_test(go_has_exponents_early), cmocka_unit_test(plain_has_no_exponent),
+                cmocka_unit_test(reads_back_what_it_wrote),
                 cmocka_unit_test(refuses_what_is_no_number), cmocka_unit_test(says_what_is_out_of_range),
                 cmocka_unit_test(stays_within_its_bytes),    cmocka_unit_test(the_locale_does_not_matter),
                 cmocka_unit_test(json_is_as_go_writes_it),    cmocka_unit_test(json_has_the_shortest_digits),

@@ -21,6 +21,8 @@ typedef struct Cli {
 
 int verb_ls(const Cli *cli, int argc, char **argv);
 int verb_show(const Cli *cli, int argc, char **argv);
+int verb_query(const Cli *cli, int argc, char **argv);
+int verb_explain(const Cli *cli, int argc, char **argv);
 int verb_import(const Cli *cli, int argc, char **argv);
 int verb_doctor(const Cli *cli, int argc, char **argv);
 int verb_store(const Cli *cli, int argc, char **argv);
@@ -49,6 +51,8 @@ int source_connect(const Cli *cli, Duration timeout, HttpClient **ret_client, ch
 void source_get_raw(const Cli *cli, const char *path, Answer *ret_answer, Buf *ret_body);
 /* Posts nothing. */
 void source_post(const Cli *cli, const char *path, Answer *ret_answer);
+/* Posts a form; the body as it came is in ret_body too. */
+void source_post_form(const Cli *cli, const char *path, const Buf *form, Answer *ret_answer, Buf *ret_body);
 /* Says on standard error what went wrong; false when nothing did. */
 bool answer_complain(const Answer *a, const char *name);
 

@@ -27,5 +27,7 @@ Verdict report_render(const Report *r, Buf *out);
 
 /* doctor_host.c: what can be seen below `root` ("/"). */
 void doctor_host(const char *root, Report *r);
+/* doctor_store.c: what it says of its history, the JSON of /api/v1/parallax/store. */
+void doctor_store(json_t *store, Report *r);
 /* doctor_daemon.c: what parallaxd says. */
 void doctor_daemon(const Cli *cli, Report *r);

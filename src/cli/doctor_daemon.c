@@ -111,6 +111,15 @@ static void check_machines(const Cli *cli, Report *r) {
                            human_count((double)running).text);
 }
 
+static void check_store(const Cli *cli, Report *r) {
+        CLEANUP(answer_deinit) Answer a = { 0 };
+        source_get(cli, "/api/v1/parallax/store", &a);
+        if (a.error == 0 && a.status == 200 && a.json)
+                doctor_store(a.json, r);
+        else
+                report_add(r, VERDICT_OK, TEXT_D_STORE, TEXT_COUNT, NULL, "%s", text(TEXT_D_STORE_OFF));
+}
+
 void doctor_daemon(const Cli *cli, Report *r) {
         CLEANUP(answer_deinit) Answer a = { 0 };
         source_get(cli, "/api/v1/parallax/status", &a);
@@ -125,4 +134,5 @@ void doctor_daemon(const Cli *cli, Report *r) {
         check_sensor(a.json, r);
         check_libvirt(a.json, r);
         check_machines(cli, r);
+        check_store(cli, r);
 }

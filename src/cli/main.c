@@ -23,6 +23,8 @@ static const struct {
 } VERBS[] = {
         { "ls", verb_ls },
         { "show", verb_show },
+        { "query", verb_query },
+        { "explain", verb_explain },
         { "import", verb_import },
         { "doctor", verb_doctor },
         { "store", verb_store },

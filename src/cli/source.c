@@ -24,6 +24,7 @@ typedef struct Question {
         bool post;
         Duration timeout;
         Buf *raw; /* NULL: JSON is enough */
+        const Buf *form; /* of a POST; NULL: nothing */
 } Question;
 
 static void ask(const char *address, const Question *q, Answer *a) {
@@ -32,11 +33,13 @@ static void ask(const char *address, const Question *q, Answer *a) {
         Buf *body = q->raw ? q->raw : &own;
         (void)snprintf(a->where, sizeof a->where, "%s", address);
         a->error = http_client_new(address, q->timeout, &client);
-        if (a->error == 0 && q->post)
+        if (a->error == 0 && q->form)
+                a->error = http_client_post(client, q->path, "application/x-www-form-urlencoded", q->form->data, q->form->len, body, &a->status);
+        else if (a->error == 0 && q->post)
                 a->error = http_client_post(client, q->path, "text/plain", "", 0, body, &a->status);
         else if (a->error == 0)
                 a->error = http_client_get(client, q->path, body, &a->status);
-        if (a->error == 0 && (!q->raw || a->status != 200))
+        if (a->error == 0 && (!q->raw || q->form || a->status != 200))
                 a->json = json_loadb(body->data ? body->data : "", body->len, 0, NULL);
 }
 
@@ -97,6 +100,10 @@ void source_get(const Cli *cli, const char *path, Answer *ret_answer) {
 
 void source_get_raw(const Cli *cli, const char *path, Answer *ret_answer, Buf *ret_body) {
         source_ask(cli, &(Question){ .path = path, .timeout = SECONDS(120), .raw = ret_body }, ret_answer);
+}
+
+void source_post_form(const Cli *cli, const char *path, const Buf *form, Answer *ret_answer, Buf *ret_body) {
+        source_ask(cli, &(Question){ .path = path, .timeout = SECONDS(120), .raw = ret_body, .form = form }, ret_answer);
 }
 
 void source_post(const Cli *cli, const char *path, Answer *ret_answer) {

@@ -239,6 +239,53 @@ static void test_doctor_host(void **state) {
         assert_int_equal(system(command), 0);
 }
 
+/* What the store says; keys that are not given are those of a healthy one. */
+static void see_store(Report *r, const char *raw, const char *log, const char *rest) {
+        CLEANUP(buf_deinit) Buf b = BUF_NULL;
+        buf_printf(&b, "{\"tiers\":[{\"tier\":\"raw\",\"bytes\":10e9,\"min_ms\":0,\"max_ms\":864e6,\"keep_seconds\":2592000,\"max_bytes\":35e9%s},"
+                       "{\"tier\":\"5m\",\"bytes\":1e9,\"max_bytes\":8e9}],\"log\":{\"broken\":false,\"hangs\":false,\"lost_places\":0%s},"
+                       "\"free_bytes\":50e9,\"floor_bytes\":256e6,\"ack\":\"synced\",\"ack_interval_seconds\":5,\"damaged\":0,\"disk_full\":false%s}",
+                   raw, log, rest);
+        json_t *json = json_loadb(b.data, b.len, 0, NULL);
+        assert_non_null(json);
+        report_deinit(r);
+        doctor_store(json, r);
+        json_decref(json);
+}
+
+static void test_doctor_store(void **state) {
+        (void)state;
+        static const TextId ALL[] = { TEXT_D_STORE, TEXT_D_DISK, TEXT_D_KEEP, TEXT_D_DAMAGE };
+        CLEANUP(report_deinit) Report r = { 0 };
+        see_store(&r, "", "", "");
+        for (size_t i = 0; i < ARRAY_LEN(ALL); i++)
+                assert_int_equal(finding(&r, ALL[i])->verdict, VERDICT_OK);
+        assert_string_equal(finding(&r, TEXT_D_KEEP)->found, "30 days of every sample fit the limit");
+        see_store(&r, "", ",\"broken\":true", "");
+        assert_int_equal(finding(&r, TEXT_D_STORE)->verdict, VERDICT_MISSING);
+        see_store(&r, "", ",\"hangs\":true", ",\"disk_full\":true");
+        assert_string_equal(finding(&r, TEXT_D_STORE)->found, "the disk does not answer");
+        assert_int_equal(finding(&r, TEXT_D_DISK)->verdict, VERDICT_MISSING);
+        see_store(&r, "", "", ",\"ack\":\"interval\"");
+        assert_non_null(strstr(finding(&r, TEXT_D_STORE)->found, "a power cut may take"));
+        see_store(&r, "", "", ",\"free_bytes\":300e6");
+        assert_int_equal(finding(&r, TEXT_D_DISK)->verdict, VERDICT_DEGRADED);
+        assert_non_null(strstr(finding(&r, TEXT_D_DISK)->cost, "soon"));
+        see_store(&r, "", "", ",\"free_bytes\":20e9"); /* 32e9 more may come */
+        assert_non_null(strstr(finding(&r, TEXT_D_DISK)->cost, "before the limits"));
+        see_store(&r, ",\"max_bytes\":20e9", "", "");
+        assert_int_equal(finding(&r, TEXT_D_KEEP)->verdict, VERDICT_DEGRADED);
+        assert_non_null(strstr(finding(&r, TEXT_D_KEEP)->found, "enough for 20"));
+        see_store(&r, ",\"max_ms\":3600000", "", "");
+        assert_non_null(strstr(finding(&r, TEXT_D_KEEP)->found, "too early"));
+        see_store(&r, ",\"quarantined\":2", "", ",\"damaged\":3");
+        assert_int_equal(finding(&r, TEXT_D_DAMAGE)->verdict, VERDICT_DEGRADED);
+        assert_non_null(strstr(finding(&r, TEXT_D_DAMAGE)->found, "3 pieces were found damaged since the start, 2 files"));
+        report_deinit(&r);
+        doctor_store(NULL, &r); /* an answer that is no store's */
+        assert_true(r.n > 0);
+}
+
 /* The %s and %d of a text, in their order; titles end in a plain %. */
 static void conversions(const char *s, char out[16]) {
         size_t n = 0;
@@ -275,7 +322,7 @@ int main(void) {
                 cmocka_unit_test(test_table),       cmocka_unit_test(test_ls),
                 cmocka_unit_test(test_select),      cmocka_unit_test(test_show_of_nothing),
                 cmocka_unit_test(test_show),        cmocka_unit_test(test_report),
-                cmocka_unit_test(test_doctor_host), cmocka_unit_test(test_languages),
+                cmocka_unit_test(test_doctor_host), cmocka_unit_test(test_doctor_store), cmocka_unit_test(test_languages),
         };
         return cmocka_run_group_tests_name("cli", tests, setup, NULL);
 }

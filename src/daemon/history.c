@@ -113,6 +113,7 @@ void history_collect_self(Daemon *d) {
         self_set(&d->self, SELF_STORE_LOG_SYNCS, (double)s.wal.syncs);
         self_set(&d->self, SELF_STORE_LOG_SYNC_SECONDS, (double)s.wal.sync_ns / 1e9);
         self_set(&d->self, SELF_STORE_LOG_FAILURES, (double)s.wal.failures);
+        self_set(&d->self, SELF_STORE_LOG_HANGS, (double)s.hangs);
         self_set(&d->self, SELF_STORE_LOG_BROKEN, s.log_broken);
         self_set(&d->self, SELF_STORE_LOG_LOST, (double)s.lost_log);
         self_set(&d->self, SELF_STORE_DISK_FULL, s.disk_full);

@@ -10,6 +10,7 @@
 
 #define IDLE SECONDS(1)
 #define KEEP_IDLE SECONDS(2)
+#define LOOK SECONDS(5)
 #define EVENTS_MAX 32u
 
 /* What a thread wants logged: only the loop's thread logs. */
@@ -27,7 +28,7 @@ struct StoreHost {
         StoreResolution *resolutions;
         int eventfd;
         LoopFd *watch;
-        LoopTimer *tick; /* for what nobody waits for */
+        LoopTimer *look; /* whether the disk hangs */
         Thread *commit_thread, *keep_thread;
         uint64_t told; /* what `durable` was called with last */
 
@@ -167,6 +168,13 @@ static void on_wake(void *context, int events) {
         end_job(h);
 }
 
+/* Those who wait for a disk that hangs are told to come again, before their connections are cut off. */
+static void on_look(void *context) {
+        StoreHost *h = context;
+        if (store_hangs(h->store))
+                h->ops.failed(h->context, -ETIMEDOUT);
+}
+
 void store_host_kick(StoreHost *h) {
         LOCK_SCOPE(&h->lock);
         h->wanted = true;
@@ -257,6 +265,8 @@ int store_host_open(Loop *loop, const Settings *s, Vfs *vfs, const StoreHostOps 
         if (r == 0)
                 r = loop_fd(loop, h->eventfd, LOOP_READ, on_wake, h, &h->watch);
         if (r == 0)
+                r = loop_timer(loop, LOOK, LOOK, on_look, h, &h->look);
+        if (r == 0)
                 r = thread_start("store-commit", commit_loop, h, &h->commit_thread);
         if (r == 0)
                 r = thread_start("store-keep", keep_loop, h, &h->keep_thread);
@@ -279,6 +289,7 @@ StoreHost *store_host_close(StoreHost *h) {
         h->commit_thread = thread_join(h->commit_thread);
         h->keep_thread = thread_join(h->keep_thread);
         h->watch = loop_fd_stop(h->watch);
+        h->look = loop_timer_stop(h->look);
         h->store = store_close(h->store);
         log_events(h);
         if (h->eventfd >= 0)

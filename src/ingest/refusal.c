@@ -21,6 +21,7 @@ void ingest_refuse_errno(HttpResponse *response, int error) {
                 text = "the disk is full, up to what is kept free";
                 retry = 30;
                 break;
+        case -ETIMEDOUT: text = "the disk does not answer"; break;
         case -EROFS: text = "the store's log cannot be written"; break;
         case -ENOBUFS:
                 text = "too much waits for the disk";

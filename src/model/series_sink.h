@@ -35,7 +35,7 @@ bool sample_fault_is_temporary(SampleFault f);
 typedef struct SeriesSink SeriesSink;
 struct SeriesSink {
         /* `source` names who sends, for limits and counters ("remote_write", "local", ...). 0; or why nothing can be
-         * taken now: -ENOSPC (disk), -EROFS (the log is broken), -ENOBUFS (too much waits for the disk), -ENOMEM. */
+         * taken now: -ENOSPC (disk), -EROFS (the log is broken), -ETIMEDOUT (the disk hangs), -ENOBUFS (too much waits for the disk), -ENOMEM. */
         int (*begin)(SeriesSink *s, const char *source);
         /* The series of a canonical run (checked: *ret_fault says what is wrong with it). */
         SampleFault (*series)(SeriesSink *s, const uint8_t *run, size_t len, SeriesRef *ret_ref, LabelsFault *ret_fault);

@@ -1,8 +1,9 @@
-/* Aggregations that make one row of each group: rows come one at a time and are added to the columns of their group, all steps in one pass, so that
- * no row of what is aggregated has to be kept (quantile() alone needs all values of a step at once).
+/* Aggregations that make one row of each group: rows come one at a time and are added to the columns of their group,
+ * all steps in one pass, so that no row of what is aggregated has to be kept (quantile() alone needs all values of a
+ * step at once).
  *
- * A group begins with its first row as it is; as long as all of its rows have a number at every step it is *dense* and needs no look at
- * single steps. Rows with histograms are added by the slow way, step by step. */
+ * A group begins with its first row as it is; as long as all of its rows have a number at every step it is *dense* and
+ * needs no look at single steps. Rows with histograms are added by the slow way, step by step. */
 #include "query/aggregate.h"
 
 #include "query/function_priv.h"
@@ -51,7 +52,8 @@ int grouping_init(Grouping *g, Arena *a, const AggregateExpr *e) {
 }
 
 LabelSet grouping_labels(const Grouping *g, Arena *a, LabelSet l) {
-        return g->without ? labelset_without(a, l, g->names, g->n_names, true) : labelset_keep(a, l, g->names, g->n_names);
+        return g->without ? labelset_without(a, l, g->names, g->n_names, true)
+                          : labelset_keep(a, l, g->names, g->n_names);
 }
 
 int grouping_find(Grouping *g, LabelSet l, size_t *ret_group, bool *ret_added) {
@@ -119,16 +121,8 @@ static int begin_hists(Aggregation *a, Group *g) {
 
 /* ---- Floats, dense ---- */
 
-static bool is_dense(const double *v, size_t n) {
-        uint64_t found = 0, bits;
-        for (size_t k = 0; k < n; k++) {
-                memcpy(&bits, &v[k], sizeof bits);
-                found |= bits == STALE_BITS;
-        }
-        return !found;
-}
-
-/* Neumaier's sum without a branch: what s + v lost is found by taking the parts out of the result again. Nothing is lost to infinity. */
+/* Neumaier's sum without a branch: what s + v lost is found by taking the parts out of the result again. Nothing is
+ * lost to infinity. */
 static void add_all(double *restrict s, double *restrict c, const double *restrict v, size_t n) {
         for (size_t k = 0; k < n; k++) {
                 double t = s[k] + v[k], part = t - s[k], lost = (s[k] - (t - part)) + (v[k] - part);
@@ -289,7 +283,9 @@ static int add_hist(Aggregation *a, Group *g, size_t k, const FHist *h, LabelSet
                 return 0;
         if (g->count)
                 g->count[k] += 1;
-        g->flags[k] |= (uint8_t)(SAW_HIST | (h->reset == FHIST_RESET_YES ? SAW_RESET : h->reset == FHIST_RESET_NO ? SAW_NO_RESET : 0));
+        g->flags[k] |= (uint8_t)(SAW_HIST | (h->reset == FHIST_RESET_YES  ? SAW_RESET
+                                             : h->reset == FHIST_RESET_NO ? SAW_NO_RESET
+                                                                          : 0));
         if (!g->h[k]) {
                 g->h[k] = fhist_copy(&a->node->arena, h);
                 return g->h[k] ? 0 : a->node->arena.error;
@@ -305,7 +301,8 @@ static int see_hist(Aggregation *a, Group *g, size_t k) {
         case AGGREGATE_COUNT: g->count[k] += 1; g->v[k] = 1; return 0;
         case AGGREGATE_GROUP: g->v[k] = 1; return 0;
         default:
-                notes_add(&a->x->notes, NOTE_INFO, a->place, "PromQL info: ignored histogram in %s aggregation", aggregate_name(a->op));
+                notes_add(&a->x->notes, NOTE_INFO, a->place, "PromQL info: ignored histogram in %s aggregation",
+                          aggregate_name(a->op));
                 return 0;
         }
 }
@@ -330,7 +327,7 @@ static int add_first(Aggregation *a, Group *g, const Row *row) {
         int r = begin_group(a, g);
         if (r == 0)
                 r = add_floats(a, g, row->v, false);
-        g->dense = is_dense(row->v, a->n);
+        g->dense = !any_absent(row->v, a->n);
         return r;
 }
 
@@ -350,29 +347,42 @@ static int take_row(void *context, const Row *row) {
                 r = row_copy(&a->node->arena, &a->node->steps, row, &copy);
                 return r < 0 ? r : rowlist_add(&g->rows, copy);
         }
-        r = g->begun ? add_floats(a, g, row->v, is_dense(row->v, a->n)) : add_first(a, g, row);
+        r = g->begun ? add_floats(a, g, row->v, !any_absent(row->v, a->n)) : add_first(a, g, row);
         return r == 0 && row->h ? add_hists(a, g, row) : r;
 }
 
 /* ---- Results ---- */
 
+/* Steps whose values are gathered together: a row's values of neighbouring steps lie in one line of the cache. */
+#define GATHERED 8
+
+static void gather(Aggregation *a, Group *g, size_t first, size_t end, double *values, size_t counts[GATHERED]) {
+        memset(counts, 0, GATHERED * sizeof *counts);
+        for (size_t i = 0; i < g->rows.n; i++) {
+                const Row *row = &g->rows.rows[i];
+                for (size_t k = first; k < end; k++) {
+                        if (row_hist(row, k))
+                                (void)see_hist(a, g, k);
+                        else if (!is_absent(row->v[k]))
+                                values[(k - first) * g->rows.n + counts[k - first]++] = row->v[k];
+                }
+        }
+}
+
 static int quantile_group(Aggregation *a, Group *g) {
         const double *q = a->node->args[0];
-        double *values = arena_calloc(&a->scratch, g->rows.n, sizeof *values);
+        double *values = arena_calloc(&a->scratch, GATHERED * g->rows.n, sizeof *values);
+        size_t counts[GATHERED];
         g->v = column(a, ABSENT);
         if (!g->v || !values)
                 return g->v ? a->scratch.error : a->node->arena.error;
-        for (size_t k = 0; k < a->n; k++) {
-                size_t n = 0;
-                for (size_t i = 0; i < g->rows.n; i++) {
-                        if (row_hist(&g->rows.rows[i], k))
-                                (void)see_hist(a, g, k);
-                        else if (!is_absent(g->rows.rows[i].v[k]))
-                                values[n++] = g->rows.rows[i].v[k];
-                }
-                if (n)
-                        g->v[k] = quantile_of(q[k], values, n);
-                int r = k % 64 == 63 ? exec_check(a->x) : 0;
+        for (size_t k = 0; k < a->n; k += GATHERED) {
+                size_t end = a->n - k < GATHERED ? a->n : k + GATHERED;
+                gather(a, g, k, end, values, counts);
+                for (size_t i = k; i < end; i++)
+                        if (counts[i - k])
+                                g->v[i] = quantile_of(q[i], values + (i - k) * g->rows.n, counts[i - k]);
+                int r = exec_check(a->x);
                 if (r < 0)
                         return r;
         }
@@ -448,7 +458,9 @@ int aggregate_value(Exec *x, Node *n) {
         case AGGREGATE_COUNT_VALUES: return count_values_value(x, n);
         default: break;
         }
-        Aggregation a = { .x = x, .node = n, .op = e->op, .n = n->steps.n, .place = e->inner->place, .scratch = ARENA(&x->budget) };
+        Aggregation a = {
+                .x = x, .node = n, .op = e->op, .n = n->steps.n, .place = e->inner->place, .scratch = ARENA(&x->budget)
+        };
         if (e->op == AGGREGATE_QUANTILE)
                 check_quantile(&a);
         int r = grouping_init(&a.grouping, &n->arena, e);

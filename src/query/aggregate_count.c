@@ -1,5 +1,5 @@
-/* count_values: a counter for each value that each group has, all of whose steps are one row of the result. A series mostly repeats its values, so
- * they are looked up by their bits first; text is made once for each value of a group. */
+/* count_values: a counter for each value that each group has, all of whose steps are one row of the result. A series
+ * mostly repeats its values, so they are looked up by their bits first; text is made once for each value of a group. */
 #include "query/aggregate.h"
 
 #include "base/number.h"
@@ -74,7 +74,8 @@ static int counter_of(CountValues *c, LabelSet row, Span text, uint32_t *ret_cou
         }
         if (number == c->cap_counters) {
                 size_t cap = c->cap_counters ? 2 * c->cap_counters : 16;
-                Counter *counters = arena_grow(&c->scratch, c->counters, c->cap_counters * sizeof *counters, cap * sizeof *counters);
+                Counter *counters = arena_grow(&c->scratch, c->counters, c->cap_counters * sizeof *counters,
+                                               cap * sizeof *counters);
                 if (!counters)
                         return c->scratch.error;
                 c->counters = counters;
@@ -113,7 +114,8 @@ static int hist_counter(CountValues *c, LabelSet row, const FHist *h, uint32_t *
         fhist_print(h, &text);
         int r = buf_error(&text);
         if (r == 0 && text.len > LABEL_VALUE_MAX)
-                return exec_fail(c->x, QUERY_EXECUTION, "count_values: a histogram is longer than a label's value may be");
+                return exec_fail(c->x, QUERY_EXECUTION,
+                                 "count_values: a histogram is longer than a label's value may be");
         return r < 0 ? r : counter_of(c, row, (Span){ text.data, text.len }, ret_counter);
 }
 
@@ -126,7 +128,8 @@ static int take_row(void *context, const Row *row) {
         for (size_t k = 0; r == 0 && k < c->node->steps.n; k++) {
                 if (!row_has(row, k))
                         continue;
-                bool repeats = k > 0 && !row->h && value_bits(row->v[k]) == value_bits(row->v[k - 1]) && !is_absent(row->v[k - 1]);
+                bool repeats = k > 0 && !row->h && value_bits(row->v[k]) == value_bits(row->v[k - 1]) &&
+                               !is_absent(row->v[k - 1]);
                 if (row_hist(row, k))
                         r = hist_counter(c, row->labels, row->h[k], &counter);
                 else if (!repeats)
@@ -164,7 +167,9 @@ static int value_grouping(CountValues *c) {
 
 int count_values_value(Exec *x, Node *n) {
         const AggregateExpr *e = &n->expr->aggregate;
-        CountValues c = { .x = x, .node = n, .expr = e, .label = expr_bare(e->param)->string, .scratch = ARENA(&x->budget) };
+        CountValues c = {
+                .x = x, .node = n, .expr = e, .label = expr_bare(e->param)->string, .scratch = ARENA(&x->budget)
+        };
         c.results = LABEL_MAP(&c.scratch);
         int r = grow_known(&c);
         if (r == 0)

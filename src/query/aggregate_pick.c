@@ -1,7 +1,7 @@
 /* Aggregations that keep some of the rows: topk, bottomk, limitk, limit_ratio.
  *
- * topk and bottomk have a heap for each step of each group, in which a row is a number; only what is in a heap at the end is written
- * to rows. So memory is groups x steps x k, however many rows there are. */
+ * topk and bottomk have a heap for each step of each group, in which a row is a number; only what is in a heap at the
+ * end is written to rows. So memory is groups x steps x k, however many rows there are. */
 #include "query/aggregate.h"
 
 #include "base/number.h"
@@ -119,15 +119,17 @@ static int group_of(Pick *p, LabelSet l, size_t *ret_group) {
                 return r;
         if (*ret_group == p->cap_groups) {
                 size_t cap = p->cap_groups ? 2 * p->cap_groups : 8;
-                PickGroup *groups = arena_grow(&p->scratch, p->groups, p->cap_groups * sizeof *groups, cap * sizeof *groups);
+                PickGroup *groups =
+                        arena_grow(&p->scratch, p->groups, p->cap_groups * sizeof *groups, cap * sizeof *groups);
                 if (!groups)
                         return p->scratch.error;
                 p->groups = groups;
                 p->cap_groups = cap;
         }
         bool limits = p->op == AGGREGATE_LIMITK;
-        p->groups[*ret_group] = (PickGroup){ .heaps = limits ? NULL : ARENA_ARRAY(&p->scratch, Heap, p->node->steps.n),
-                                             .taken = limits ? ARENA_ARRAY(&p->scratch, uint32_t, p->node->steps.n) : NULL };
+        p->groups[*ret_group] =
+                (PickGroup){ .heaps = limits ? NULL : ARENA_ARRAY(&p->scratch, Heap, p->node->steps.n),
+                             .taken = limits ? ARENA_ARRAY(&p->scratch, uint32_t, p->node->steps.n) : NULL };
         return p->scratch.error;
 }
 
@@ -163,7 +165,8 @@ static int add_candidate(Pick *p, const Row *row, size_t group, bool with_values
 }
 
 static void ignore_hist(const Pick *p) {
-        notes_add(&p->x->notes, NOTE_INFO, p->node->expr->place, "PromQL info: ignored histogram in %s aggregation", aggregate_name(p->op));
+        notes_add(&p->x->notes, NOTE_INFO, p->node->expr->place, "PromQL info: ignored histogram in %s aggregation",
+                  aggregate_name(p->op));
 }
 
 static int take_for_heaps(void *context, const Row *row) {
@@ -218,7 +221,8 @@ static double ratio_offset(LabelSet l) {
                 Span s = i % 2 ? labels[i / 2].value : labels[i / 2].name;
                 const uint8_t is_short[] = { (uint8_t)s.len };
                 const uint8_t is_long[] = { 255, (uint8_t)s.len, (uint8_t)(s.len >> 8), (uint8_t)(s.len >> 16) };
-                (void)XXH64_update(&state, s.len < 255 ? is_short : is_long, s.len < 255 ? sizeof is_short : sizeof is_long);
+                (void)XXH64_update(&state, s.len < 255 ? is_short : is_long,
+                                   s.len < 255 ? sizeof is_short : sizeof is_long);
                 (void)XXH64_update(&state, s.text, s.len);
         }
         return (double)XXH64_digest(&state) / (double)UINT64_MAX;
@@ -284,7 +288,8 @@ static int write_sorted(Pick *p, RowList *out) {
                 }
                 for (uint32_t i = 0; i < all; i++) {
                         const Candidate *c = &p->rows[h->at[i].row];
-                        int r = rowlist_add(out, (Row){ .labels = c->labels, .v = c->v, .h = c->h, .drop_name = c->drop_name });
+                        int r = rowlist_add(
+                                out, (Row){ .labels = c->labels, .v = c->v, .h = c->h, .drop_name = c->drop_name });
                         if (r < 0)
                                 return r;
                 }
@@ -295,7 +300,10 @@ static int write_sorted(Pick *p, RowList *out) {
 static int write_in_order(Pick *p, RowList *out) {
         for (size_t i = 0; i < p->n_rows; i++) {
                 const Candidate *c = &p->rows[i];
-                int r = c->v ? rowlist_add(out, (Row){ .labels = c->labels, .v = c->v, .h = c->h, .drop_name = c->drop_name }) : 0;
+                int r = c->v ? rowlist_add(
+                                       out,
+                                       (Row){ .labels = c->labels, .v = c->v, .h = c->h, .drop_name = c->drop_name })
+                             : 0;
                 if (r < 0)
                         return r;
         }
@@ -307,7 +315,8 @@ static int write_by_group(Pick *p, RowList *out) {
         for (size_t g = 0; g < p->grouping.map.n; g++)
                 for (size_t i = 0; i < p->n_rows; i++) {
                         const Candidate *c = &p->rows[i];
-                        int r = c->group == g && c->v ? rowlist_add(out, (Row){ c->labels, c->v, c->h, c->drop_name }) : 0;
+                        int r = c->group == g && c->v ? rowlist_add(out, (Row){ c->labels, c->v, c->h, c->drop_name })
+                                                      : 0;
                         if (r < 0)
                                 return r;
                 }
@@ -334,8 +343,9 @@ static int check_ratio(Pick *p, double least, double most) {
         for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
                 if (bad[i] == 0)
                         continue;
-                size_t n = number_format(bad[i], text);
-                notes_add(notes, NOTE_WARNING, place, "PromQL warning: ratio value should be between -1 and 1, got %.*s, capping to %s", (int)n,
+                size_t n = number_go(bad[i], text);
+                notes_add(notes, NOTE_WARNING, place,
+                          "PromQL warning: ratio value should be between -1 and 1, got %.*s, capping to %s", (int)n,
                           text, bad[i] > 0 ? "1" : "-1");
         }
         return 0;
@@ -346,8 +356,9 @@ static int check_count(Pick *p, double least, double most) {
         bool under = least <= -9223372036854775808.0;
         if (!under && most < 9223372036854774784.0)
                 return 0;
-        size_t n = number_format(under ? least : most, text);
-        return exec_fail(p->x, QUERY_EXECUTION, "Scalar value %.*s %s int64", (int)n, text, under ? "underflows" : "overflows");
+        size_t n = number_go(under ? least : most, text);
+        return exec_fail(p->x, QUERY_EXECUTION, "Scalar value %.*s %s int64", (int)n, text,
+                         under ? "underflows" : "overflows");
 }
 
 /* *ret_none: nothing can be picked at any step. */
@@ -370,7 +381,12 @@ static int check_param(Pick *p, bool *ret_none) {
 int pick_value(Exec *x, Node *n) {
         const AggregateExpr *e = &n->expr->aggregate;
         Node *kid = n->kids[0];
-        Pick p = { .x = x, .node = n, .op = e->op, .param = n->args[0], .arena = &n->arena, .scratch = ARENA(&x->budget),
+        Pick p = { .x = x,
+                   .node = n,
+                   .op = e->op,
+                   .param = n->args[0],
+                   .arena = &n->arena,
+                   .scratch = ARENA(&x->budget),
                    .most_rows = node_rows(kid) };
         RowList out = { .arena = &n->arena };
         bool none = false;
@@ -378,7 +394,11 @@ int pick_value(Exec *x, Node *n) {
         if (r == 0 && !none)
                 r = grouping_init(&p.grouping, &n->arena, e);
         if (r == 0 && !none)
-                r = rows_stream(x, kid, &n->steps, p.op == AGGREGATE_LIMITK ? take_limited : p.op == AGGREGATE_LIMIT_RATIO ? take_ratio : take_for_heaps, &p);
+                r = rows_stream(x, kid, &n->steps,
+                                p.op == AGGREGATE_LIMITK        ? take_limited
+                                : p.op == AGGREGATE_LIMIT_RATIO ? take_ratio
+                                                                : take_for_heaps,
+                                &p);
         if (r == 0 && !none)
                 r = write_rows(&p, &out);
         n->value = (Value){ .type = TYPE_VECTOR, .rows = out.rows, .n_rows = out.n };

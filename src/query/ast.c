@@ -6,7 +6,10 @@
 
 const char *expr_type_name(ExprType t) {
         static const char *const NAMES[] = {
-                [TYPE_SCALAR] = "scalar", [TYPE_VECTOR] = "instant vector", [TYPE_MATRIX] = "range vector", [TYPE_STRING] = "string",
+                [TYPE_SCALAR] = "scalar",
+                [TYPE_VECTOR] = "instant vector",
+                [TYPE_MATRIX] = "range vector",
+                [TYPE_STRING] = "string",
         };
         assert(t < ARRAY_LEN(NAMES));
         return NAMES[t];
@@ -14,7 +17,10 @@ const char *expr_type_name(ExprType t) {
 
 const char *type_word(ExprType t) {
         static const char *const NAMES[] = {
-                [TYPE_SCALAR] = "scalar", [TYPE_VECTOR] = "vector", [TYPE_MATRIX] = "matrix", [TYPE_STRING] = "string",
+                [TYPE_SCALAR] = "scalar",
+                [TYPE_VECTOR] = "vector",
+                [TYPE_MATRIX] = "matrix",
+                [TYPE_STRING] = "string",
         };
         assert(t < ARRAY_LEN(NAMES));
         return NAMES[t];
@@ -22,7 +28,8 @@ const char *type_word(ExprType t) {
 
 #define ARGS(...) { __VA_ARGS__ }, sizeof((ExprType[]){ __VA_ARGS__ }) / sizeof(ExprType)
 #define NO_ARGS { 0 }, 0
-#define FUNCTION(id, name, args, variadic, returns, experimental) [FUNCTION_##id] = { name, args, variadic, returns, experimental },
+#define FUNCTION(id, name, args, variadic, returns, experimental)                                                      \
+        [FUNCTION_##id] = { name, args, variadic, returns, experimental },
 static const FunctionInfo FUNCTIONS[FUNCTION_COUNT] = {
 #include "query/functions.def"
 };
@@ -45,21 +52,22 @@ bool function_find(Span name, FunctionId *ret_f) {
 
 const char *aggregate_name(AggregateOp op) {
         static const char *const NAMES[AGGREGATE_COUNT_OPS] = {
-                "sum", "avg", "count", "min", "max", "group", "stddev", "stdvar", "topk", "bottomk", "count_values", "quantile", "limitk",
-                "limit_ratio",
+                "sum",    "avg",  "count",   "min",          "max",      "group",  "stddev",
+                "stdvar", "topk", "bottomk", "count_values", "quantile", "limitk", "limit_ratio",
         };
         assert(op < AGGREGATE_COUNT_OPS);
         return NAMES[op];
 }
 
 bool aggregate_has_param(AggregateOp op) {
-        return op == AGGREGATE_TOPK || op == AGGREGATE_BOTTOMK || op == AGGREGATE_COUNT_VALUES || op == AGGREGATE_QUANTILE ||
-               op == AGGREGATE_LIMITK || op == AGGREGATE_LIMIT_RATIO;
+        return op == AGGREGATE_TOPK || op == AGGREGATE_BOTTOMK || op == AGGREGATE_COUNT_VALUES ||
+               op == AGGREGATE_QUANTILE || op == AGGREGATE_LIMITK || op == AGGREGATE_LIMIT_RATIO;
 }
 
 const char *binary_name(BinaryOp op) {
         static const char *const NAMES[BINARY_OP_COUNT] = {
-                "+", "-", "*", "/", "%", "^", "atan2", "==", "!=", ">", "<", ">=", "<=", "and", "or", "unless", "</", ">/",
+                "+", "-", "*",  "/",  "%",   "^",  "atan2",  "==", "!=",
+                ">", "<", ">=", "<=", "and", "or", "unless", "</", ">/",
         };
         assert(op < BINARY_OP_COUNT);
         return NAMES[op];

@@ -22,9 +22,9 @@ typedef enum DurationOp {
 
 struct DurationExpr {
         DurationOp op;
-        double number;             /* seconds */
-        bool as_duration;          /* 5m, not 300 */
-        bool parens;               /* written in parentheses */
+        double number;    /* seconds */
+        bool as_duration; /* 5m, not 300 */
+        bool parens;      /* written in parentheses */
         uint16_t height;
         DurationExpr *left, *right; /* right alone: DURATION_NEGATE */
         Place place;
@@ -32,11 +32,12 @@ struct DurationExpr {
 
 typedef struct Parser {
         Lexer lexer;
-        Token token;       /* the next one, when have_token */
+        Token token; /* the next one, when have_token */
         bool have_token;
-        uint32_t end;      /* of the last token that was taken */
+        uint32_t end; /* of the last token that was taken */
         unsigned depth;
-        unsigned aggregations; /* that are open: for the words of an error */
+        unsigned aggregations; /* that are open: for the words of an error, as the next */
+        bool in_step;          /* behind the colon of a subquery */
         unsigned features;
         Ast *ast;
         ParseError *error; /* filled by the first that fails */
@@ -45,7 +46,7 @@ typedef struct Parser {
 
 #define PROMQL_HEIGHT_MAX 1024u /* of the tree: chains of operators make it high without nesting */
 #define PROMQL_REGEX_MAX 1024u  /* regular expressions of a query */
-#define PROMQL_MEMORY_MAX ((size_t)512 << 20)
+#define PROMQL_MEMORY_MAX ((size_t)64 << 20) /* of a tree */
 
 /* The next token; not taken. */
 Token parser_peek(Parser *p);
@@ -55,8 +56,10 @@ bool parser_accept(Parser *p, TokenType type);
 Span parser_text(const Parser *p, Place place);
 /* All return NULL: for functions that give a node. The first error stays. */
 void *parser_fail(Parser *p, Place place, const char *fmt, ...) PRINTF_LIKE(3, 4);
-/* "unexpected <token> in <context>, expected <expected>"; both may be NULL. Within an aggregation that is the context if there is none. */
+/* "unexpected <token> in <context>, expected <expected>"; both may be NULL. Within an aggregation that is the context
+ * if there is none. */
 void *parser_unexpected(Parser *p, const char *context, const char *expected);
+/* After an allocation that failed: a tree over PROMQL_MEMORY_MAX is the query's error. */
 void *parser_no_memory(Parser *p);
 /* Enters and leaves a level of nesting; false, with the error, when it is too deep. */
 bool parser_enter(Parser *p, Place place);
@@ -85,6 +88,9 @@ const char *match_type_name(MatchType t);
 bool aggregate_has_param(AggregateOp op);
 /* Seconds as milliseconds of whole nanoseconds, as Prometheus rounds them. */
 int64_t seconds_ms(double seconds);
+
+/* Whether it is Inf ^ something: +Inf ^ 2 would be read as +(Inf ^ 2). */
+bool is_infinite_base(const BinaryExpr *b);
 
 void print_number(double v, Buf *out);
 void print_duration_ms(int64_t ms, Buf *out);

@@ -1,9 +1,11 @@
-/* Arithmetic and comparisons of two vectors. Rows are matched once, by group; then each pair is calculated over all steps in one pass.
+/* Arithmetic and comparisons of two vectors. Rows are matched once, by group; then each pair is calculated over all
+ * steps in one pass.
  *
- * One side is the "one": at most one of its rows in a group may have a value at a step. Its rows that give the result the same labels are
- * joined to one column first, so that mostly each row of the other side, the "many" (which in one-to-one matching may be no more than one at
- * a step either), meets a single column. What the rules are about, two rows at the same step, is found where columns are joined or
- * results written; it is an error only where the step has anything to calculate. */
+ * One side is the "one": at most one of its rows in a group may have a value at a step. Its rows that give the result
+ * the same labels are joined to one column first, so that mostly each row of the other side, the "many" (which in
+ * one-to-one matching may be no more than one at a step either), meets a single column. What the rules are about, two
+ * rows at the same step, is found where columns are joined or results written; it is an error only where the step has
+ * anything to calculate. */
 #include "query/match.h"
 
 /* Rows of the one side in a group that give results the same labels. */
@@ -18,6 +20,12 @@ typedef struct One {
         bool drop_name;
 } One;
 
+/* Where a result's row comes from. */
+typedef struct Origin {
+        uint32_t group;
+        const bool *matched; /* the steps at which a pair was calculated, where the row does not say; else NULL */
+} Origin;
+
 typedef struct Match {
         Exec *x;
         Node *node;
@@ -31,8 +39,8 @@ typedef struct Match {
         double *fill_one, *fill_many; /* columns of the fill values, or NULL */
         bool **matched;      /* by group: steps at which a pair was calculated; only where it matters */
         RowList out;
-        uint32_t *out_groups; /* of these rows */
-        size_t cap_groups;
+        Origin *origins;     /* of these rows */
+        size_t cap_origins;
 } Match;
 
 static Arena *scratch(Match *b) {
@@ -116,7 +124,8 @@ static int join_one(Match *b, One *o, const Row *row) {
 }
 
 static int add_one(Match *b, const Row *row, uint32_t group) {
-        LabelSet included = b->expr->n_include ? labelset_keep(scratch(b), row->labels, b->include, b->expr->n_include) : (LabelSet){ 0 };
+        LabelSet included = b->expr->n_include ? labelset_keep(scratch(b), row->labels, b->include, b->expr->n_include)
+                                               : (LabelSet){ 0 };
         if (b->expr->n_include && !included.run)
                 return scratch(b)->error;
         One **at = &b->ones[group], *same = NULL;
@@ -141,7 +150,7 @@ static int gather_ones(Match *b) {
         int r = b->ones ? 0 : scratch(b)->error;
         for (size_t i = 0; r == 0 && i < b->one->n; i++) {
                 r = add_one(b, &b->one->rows[i], b->one->group[i]);
-                if (r == 0 && i % 64 == 63)
+                if (r == 0)
                         r = exec_check(b->x);
         }
         return r;
@@ -166,7 +175,8 @@ static LabelSet result_labels(Match *b, LabelSet many, LabelSet one_included) {
         bool drop = changes_name(e->op) || (e->bool_modifier && !b->x->delayed_names);
         LabelSet l = labelset_without(a, many, NULL, 0, changes_name(e->op));
         if (l.run && e->card == CARD_ONE_TO_ONE)
-                l = e->on ? labelset_keep(a, l, b->m.names, e->n_labels) : labelset_without(a, l, b->m.names, e->n_labels, false);
+                l = e->on ? labelset_keep(a, l, b->m.names, e->n_labels)
+                          : labelset_without(a, l, b->m.names, e->n_labels, false);
         l = included_labels(b, l, one_included);
         if (l.run && drop && !changes_name(e->op))
                 l = labelset_drop_name(a, l);
@@ -187,7 +197,8 @@ static int pair_hists(Match *b, const Columns *c, size_t k, Row *row) {
         FHist *lh = c->lh ? c->lh[k] : NULL, *rh = c->rh ? c->rh[k] : NULL, *h;
         double v;
         bool keep;
-        int r = binary_histograms(&b->node->arena, e->op, lh, c->l[k], rh, c->r[k], &b->x->notes, b->node->expr->place, &h, &v, &keep);
+        int r = binary_histograms(&b->node->arena, e->op, lh, c->l[k], rh, c->r[k], &b->x->notes, b->node->expr->place,
+                                  &h, &v, &keep);
         if (r < 0 || (!h && is_absent(v)))
                 return r;
         if (binary_is_comparison(e->op)) {
@@ -263,59 +274,71 @@ static int pair_row(Match *b, const Columns *c, bool *seen, Row *row) {
 /* Steps at which a group's rows of the many side were matched already: in one-to-one matching each may be once. */
 static int check_matched(Match *b, uint32_t group, const bool *seen) {
         bool *before = b->matched[group];
-        if (!before) {
-                b->matched[group] = (bool *)seen;
-                return 0;
-        }
+        if (!before && !(before = b->matched[group] = ARENA_ARRAY(scratch(b), bool, b->node->steps.n)))
+                return scratch(b)->error;
         for (size_t k = 0; k < b->node->steps.n; k++) {
                 if (seen[k] && before[k] && b->expr->card == CARD_ONE_TO_ONE)
                         return exec_fail(b->x, QUERY_EXECUTION,
-                                         "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)");
+                                         "multiple matches for labels: many-to-one matching must be explicit "
+                                         "(group_left/group_right)");
                 before[k] |= seen[k];
         }
         return 0;
 }
 
-/* Whether it has to be remembered at which steps a group had a match. */
-static bool remembers(const Match *b, uint32_t group) {
+static bool has_several(const Match *b, uint32_t group) {
         uint32_t first = b->many->first[group];
-        bool several = first != MATCH_END && b->many->next[first] != MATCH_END;
-        return b->fill_many || (several && b->expr->card == CARD_ONE_TO_ONE);
+        return first != MATCH_END && b->many->next[first] != MATCH_END;
 }
 
-static int add_result(Match *b, Row row, uint32_t group) {
-        if (b->out.n == b->cap_groups) {
-                size_t cap = b->cap_groups ? 2 * b->cap_groups : 64;
-                uint32_t *groups = arena_grow(scratch(b), b->out_groups, b->cap_groups * sizeof *groups, cap * sizeof *groups);
-                if (!groups)
+/* Whether it has to be remembered at which steps a group had a match. */
+static bool remembers(const Match *b, uint32_t group) {
+        return b->fill_many || (b->expr->card == CARD_ONE_TO_ONE && has_several(b, group));
+}
+
+static int add_result(Match *b, Row row, Origin origin) {
+        if (b->out.n == b->cap_origins) {
+                size_t cap = b->cap_origins ? 2 * b->cap_origins : 64;
+                Origin *origins =
+                        arena_grow(scratch(b), b->origins, b->cap_origins * sizeof *origins, cap * sizeof *origins);
+                if (!origins)
                         return scratch(b)->error;
-                b->out_groups = groups;
-                b->cap_groups = cap;
+                b->origins = origins;
+                b->cap_origins = cap;
         }
-        b->out_groups[b->out.n] = group;
+        b->origins[b->out.n] = origin;
         return rowlist_add(&b->out, row);
 }
 
-static int add_pair(Match *b, uint32_t group, const Row *many, LabelSet one_labels, const double *one_v, FHist *const *one_h) {
+/* Two results of a group may have equal labels, and a filter may have taken away what shows that. */
+static bool hides_matches(const Match *b, uint32_t group) {
+        return b->expr->card != CARD_ONE_TO_ONE && binary_is_comparison(b->expr->op) && !b->expr->bool_modifier &&
+               has_several(b, group);
+}
+
+static int add_pair(Match *b, uint32_t group, const Row *many, LabelSet one_labels, const double *one_v,
+                    FHist *const *one_h) {
         const Steps *steps = &b->node->steps;
         Arena *a = &b->node->arena;
-        const Columns c = b->swapped ? (Columns){ one_v, many->v, one_h, many->h } : (Columns){ many->v, one_v, many->h, one_h };
-        bool *seen = remembers(b, group) ? ARENA_ARRAY(scratch(b), bool, steps->n) : NULL;
+        const Columns c =
+                b->swapped ? (Columns){ one_v, many->v, one_h, many->h } : (Columns){ many->v, one_v, many->h, one_h };
+        bool hides = hides_matches(b, group);
+        bool *seen = hides || remembers(b, group) ? ARENA_ARRAY(scratch(b), bool, steps->n) : NULL;
         Row row = { .v = values_new(a, steps), .drop_name = b->expr->bool_modifier };
         if (!row.v || scratch(b)->error)
                 return row.v ? scratch(b)->error : a->error;
         int r = pair_row(b, &c, seen, &row);
-        if (r == 0 && seen)
+        if (r == 0 && seen && remembers(b, group))
                 r = check_matched(b, group, seen);
         if (r < 0)
                 return r;
-        if (!row_any(&row, steps)) {
+        if (!hides && !row_any(&row, steps)) {
                 if (!row.h)
                         (void)!arena_grow(a, row.v, steps->n * sizeof *row.v, 0);
                 return 0;
         }
         row.labels = result_labels(b, many->labels, one_labels);
-        return row.labels.run ? add_result(b, row, group) : a->error;
+        return row.labels.run ? add_result(b, row, (Origin){ group, hides ? seen : NULL }) : a->error;
 }
 
 /* Where the one side has nothing, and a value stands for it. */
@@ -351,7 +374,8 @@ static int match_many(Match *b, size_t i) {
 static int match_unmatched(Match *b, uint32_t group) {
         const Steps *steps = &b->node->steps;
         for (const One *o = b->ones[group]; o; o = o->next) {
-                Row many = { .v = values_new(scratch(b), steps), .labels = matching_labels(&b->m, scratch(b), o->labels) };
+                Row many = { .v = values_new(scratch(b), steps),
+                             .labels = matching_labels(&b->m, scratch(b), o->labels) };
                 if (!many.v || !many.labels.run)
                         return scratch(b)->error;
                 for (size_t k = 0; k < steps->n; k++)
@@ -363,9 +387,16 @@ static int match_unmatched(Match *b, uint32_t group) {
         return 0;
 }
 
-static bool share_step(const Steps *steps, const Row *a, const Row *b) {
-        for (size_t k = 0; k < steps->n; k++)
-                if (row_has(a, k) && row_has(b, k))
+static bool was_matched(const Match *b, size_t result, size_t k) {
+        const Origin *o = &b->origins[result];
+        return o->matched ? o->matched[k] : row_has(&b->out.rows[result], k);
+}
+
+static bool share_step(const Match *b, size_t one, size_t other) {
+        if (b->origins[one].group != b->origins[other].group)
+                return false;
+        for (size_t k = 0; k < b->node->steps.n; k++)
+                if (was_matched(b, one, k) && was_matched(b, other, k))
                         return true;
         return false;
 }
@@ -384,9 +415,9 @@ static int check_unique(Match *b) {
                         return r;
                 if (added)
                         first[number] = i;
-                else if (b->out_groups[first[number]] == b->out_groups[i] &&
-                         share_step(&b->node->steps, &b->out.rows[first[number]], &b->out.rows[i]))
-                        return exec_fail(b->x, QUERY_EXECUTION, "multiple matches for labels: grouping labels must ensure unique matches");
+                else if (share_step(b, first[number], i))
+                        return exec_fail(b->x, QUERY_EXECUTION,
+                                         "multiple matches for labels: grouping labels must ensure unique matches");
         }
         return r;
 }
@@ -407,15 +438,16 @@ static int run(Match *b) {
         b->include = names_sorted(scratch(b), e->include, e->n_include);
         b->matched = ARENA_ARRAY(scratch(b), bool *, b->m.map.n);
         int r = scratch(b)->error;
+        /* Whatever side the many are on, as in Prometheus: with group_right, fill_left is for those on the right. */
         if (r == 0)
-                r = fill_column(b, e->has_fill_right, e->fill_right, b->swapped ? &b->fill_many : &b->fill_one);
+                r = fill_column(b, e->has_fill_right, e->fill_right, &b->fill_one);
         if (r == 0)
-                r = fill_column(b, e->has_fill_left, e->fill_left, b->swapped ? &b->fill_one : &b->fill_many);
+                r = fill_column(b, e->has_fill_left, e->fill_left, &b->fill_many);
         if (r == 0)
                 r = gather_ones(b);
         for (size_t i = 0; r == 0 && i < b->many->n; i++) {
                 r = match_many(b, i);
-                if (r == 0 && i % 16 == 15)
+                if (r == 0)
                         r = exec_check(b->x);
         }
         for (uint32_t g = 0; r == 0 && b->fill_many && g < b->m.map.n; g++)
@@ -434,6 +466,8 @@ int match_value(Exec *x, Node *n) {
         if (r == 0 && b.expr->card != CARD_ONE_TO_ONE)
                 r = check_unique(&b);
         n->value = (Value){ .type = TYPE_VECTOR, .rows = b.out.rows, .n_rows = b.out.n };
+        if (r == 0)
+                rows_drop_empty(&n->value, &n->steps);
         if (r == 0)
                 r = rows_merge(x, &n->arena, &n->steps, &n->value, false);
         matching_deinit(&b.m);

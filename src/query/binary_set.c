@@ -1,4 +1,5 @@
-/* and, or, unless: of each match group it is known at which steps the other side has anything; rows are masked by that. */
+/* and, or, unless: of each match group it is known at which steps the other side has anything; rows are masked by that.
+ */
 #include "query/match.h"
 
 /* Steps at which any row of a side's group has something, made when a group is first asked for. */
@@ -50,18 +51,19 @@ static int copy_all(Exec *x, Node *n, const MatchSide *s, RowList *out) {
                 r = row_copy(&n->arena, &n->steps, &s->rows[i], &row);
                 if (r == 0)
                         r = rowlist_add(out, row);
-                if (r == 0 && i % 64 == 63)
+                if (r == 0)
                         r = exec_check(x);
         }
         return r;
 }
 
-static int mask_all(Exec *x, Node *n, Matching *m, const MatchSide *s, const MatchSide *other, bool wanted, RowList *out) {
+static int mask_all(Exec *x, Node *n, Matching *m, const MatchSide *s, const MatchSide *other, bool wanted,
+                    RowList *out) {
         Presence p = { .m = m, .side = other, .steps = &n->steps, .of = ARENA_ARRAY(&m->arena, bool *, m->map.n) };
         int r = m->arena.error;
         for (size_t i = 0; r == 0 && i < s->n; i++) {
                 r = add_masked(n, &p, &s->rows[i], s->group[i], wanted, out);
-                if (r == 0 && i % 64 == 63)
+                if (r == 0)
                         r = exec_check(x);
         }
         return r;

@@ -1,5 +1,5 @@
-/* What the grammar cannot say: types of operands and arguments, numbers of arguments, what may be matched how. In the order in which Prometheus
- * looks, so that the first error is the same. */
+/* What the grammar cannot say: types of operands and arguments, numbers of arguments, what may be matched how. In the
+ * order in which Prometheus looks, so that the first error is the same. */
 #include "query/ast_priv.h"
 
 #include "base/escape.h"
@@ -9,8 +9,8 @@
 static bool expect_type(Parser *p, Expr *e, ExprType want, const char *context) {
         if (!check_expr(p, e))
                 return false;
-        return e->type == want ||
-               parser_fail(p, e->place, "expected type %s in %s, got %s", expr_type_name(want), context, expr_type_name(e->type));
+        return e->type == want || parser_fail(p, e->place, "expected type %s in %s, got %s", expr_type_name(want),
+                                              context, expr_type_name(e->type));
 }
 
 static bool check_aggregate(Parser *p, AggregateExpr *a) {
@@ -18,16 +18,20 @@ static bool check_aggregate(Parser *p, AggregateExpr *a) {
                 return false;
         if (!a->param)
                 return true;
-        return expect_type(p, a->param, a->op == AGGREGATE_COUNT_VALUES ? TYPE_STRING : TYPE_SCALAR, "aggregation parameter");
+        return expect_type(p, a->param, a->op == AGGREGATE_COUNT_VALUES ? TYPE_STRING : TYPE_SCALAR,
+                           "aggregation parameter");
 }
 
 /* ---- Binary expressions ---- */
 
-/* From the operator to what is right of it. */
+/* The operator and what it has behind it, up to the right operand. */
 static Place operator_place(const Parser *p, const BinaryExpr *b) {
         CLEANUP(lexer_deinit) Lexer l = LEXER(p->lexer.text);
         l.at = b->left->place.end;
-        return (Place){ lexer_next(&l).place.begin, b->right->place.begin };
+        uint32_t begin = lexer_next(&l).place.begin, end = b->right->place.begin;
+        while (end > begin && strchr(" \t\r\n", p->lexer.text.text[end - 1]))
+                end--;
+        return (Place){ begin, end };
 }
 
 static bool check_bool(Parser *p, const BinaryExpr *b) {
@@ -81,7 +85,8 @@ static bool check_without_matching(Parser *p, Expr *e) {
         if (b->has_fill_left || b->has_fill_right)
                 return parser_fail(p, e->place, "filling in missing series only allowed between instant vectors");
         if (binary_is_set(b->op))
-                return parser_fail(p, e->place, "set operator \"%s\" not allowed in binary scalar expression", binary_name(b->op));
+                return parser_fail(p, e->place, "set operator \"%s\" not allowed in binary scalar expression",
+                                   binary_name(b->op));
         b->matching = b->on = false; /* on() without labels was written, and means nothing */
         b->card = CARD_ONE_TO_ONE;
         return true;
@@ -112,13 +117,15 @@ static bool check_binary(Parser *p, Expr *e) {
 static bool check_count(Parser *p, const Expr *e, const FunctionInfo *f) {
         size_t n = e->call.n_args;
         if (f->variadic == 0)
-                return n == f->n_args ||
-                       parser_fail(p, e->place, "expected %u argument(s) in call to \"%s\", got %zu", f->n_args, f->name, n);
+                return n == f->n_args || parser_fail(p, e->place, "expected %u argument(s) in call to \"%s\", got %zu",
+                                                     f->n_args, f->name, n);
         unsigned least = f->n_args - 1u, most = least + (unsigned)(f->variadic > 0 ? f->variadic : 0);
         if (n < least)
-                return parser_fail(p, e->place, "expected at least %u argument(s) in call to \"%s\", got %zu", least, f->name, n);
+                return parser_fail(p, e->place, "expected at least %u argument(s) in call to \"%s\", got %zu", least,
+                                   f->name, n);
         if (f->variadic > 0 && n > most)
-                return parser_fail(p, e->place, "expected at most %u argument(s) in call to \"%s\", got %zu", most, f->name, n);
+                return parser_fail(p, e->place, "expected at most %u argument(s) in call to \"%s\", got %zu", most,
+                                   f->name, n);
         return true;
 }
 
@@ -128,8 +135,8 @@ static bool check_info(Parser *p, const Expr *call) {
                 return true;
         Expr *e = call->call.args[1];
         if (e->type != TYPE_VECTOR)
-                return parser_fail(p, call->place, "expected type %s in call to function \"info\", got %s", expr_type_name(TYPE_VECTOR),
-                                   expr_type_name(e->type));
+                return parser_fail(p, call->place, "expected type %s in call to function \"info\", got %s",
+                                   expr_type_name(TYPE_VECTOR), expr_type_name(e->type));
         if (e->kind != EXPR_SELECTOR)
                 return parser_fail(p, e->place, "expected label selectors only");
         if (e->selector.metric.len > 0 && !e->selector.metric_quoted)
@@ -141,8 +148,8 @@ static bool check_info(Parser *p, const Expr *call) {
 static bool check_argument(Parser *p, Expr *e, ExprType want, const char *function) {
         if (!check_expr(p, e))
                 return false;
-        return e->type == want || parser_fail(p, e->place, "expected type %s in call to function \"%s\", got %s", expr_type_name(want), function,
-                                              expr_type_name(e->type));
+        return e->type == want || parser_fail(p, e->place, "expected type %s in call to function \"%s\", got %s",
+                                              expr_type_name(want), function, expr_type_name(e->type));
 }
 
 static bool check_call(Parser *p, const Expr *e) {
@@ -203,9 +210,10 @@ bool check_expr(Parser *p, Expr *e) {
         case EXPR_UNARY:
                 if (!check_expr(p, e->unary.inner))
                         return false;
-                return is_number_or_vector(e->type) ||
-                       parser_fail(p, e->place, "unary expression only allowed on expressions of type scalar or instant vector, got \"%s\"",
-                                   expr_type_name(e->type));
+                return is_number_or_vector(e->type) || parser_fail(p, e->place,
+                                                                   "unary expression only allowed on expressions of "
+                                                                   "type scalar or instant vector, got \"%s\"",
+                                                                   expr_type_name(e->type));
         }
         assert(!"a kind of expression");
         return false;

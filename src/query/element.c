@@ -1,4 +1,5 @@
-/* Functions of each value alone. Most are of floats and leave histograms out; a few are of histograms and leave floats out. */
+/* Functions of each value alone. Most are of floats and leave histograms out; a few are of histograms and leave floats
+ * out. */
 #include "query/function_priv.h"
 
 #include <assert.h>
@@ -14,8 +15,8 @@ typedef struct Date {
         bool leap;
 } Date;
 
-/* Seconds from the begin of year -292277022399, where all that 64 bits of seconds can say is positive, to 1970. Numbers are unsigned and
- * wrap, as Go's do, so that there is a date for any of them. */
+/* Seconds from the begin of year -292277022399, where all that 64 bits of seconds can say is positive, to 1970. Numbers
+ * are unsigned and wrap, as Go's do, so that there is a date for any of them. */
 #define EPOCH UINT64_C(9223372028715321600)
 #define FIRST_YEAR INT64_C(-292277022399)
 

@@ -5,7 +5,8 @@
 
 /* ---- Streams ---- */
 
-/* Blocks of rows that several threads make at a time. A thread alone makes row after row in the same place, which stays in its cache. */
+/* Blocks of rows that several threads make at a time. A thread alone makes row after row in the same place, which stays
+ * in its cache. */
 typedef struct Wave {
         Exec *x;
         Node *node;
@@ -16,8 +17,9 @@ typedef struct Wave {
         int errors[WORKERS];
 } Wave;
 
-#define WAVE_BYTES ((size_t)16 << 20)
-#define BLOCK_MOST ((size_t)64)
+#define WAVE_BYTES ((size_t)1 << 20) /* of values: what is made is to be in a cache when it is taken */
+#define BLOCK_MOST ((size_t)512)
+#define ROWS_SHARED ((size_t)64) /* fewer are not worth waking a thread */
 
 static void make_block(void *context, size_t worker) {
         Wave *v = context;
@@ -83,9 +85,11 @@ static int wave_init(Wave *v, Arena *a, size_t workers) {
         return a->error;
 }
 
-static int stream_kept(Node *n, RowTake take, void *context) {
+static int stream_kept(Exec *x, Node *n, RowTake take, void *context) {
         for (size_t i = 0; i < n->value.n_rows; i++) {
-                int r = take(context, &n->value.rows[i]);
+                int r = exec_check(x);
+                if (r == 0)
+                        r = take(context, &n->value.rows[i]);
                 if (r < 0)
                         return r;
         }
@@ -96,11 +100,16 @@ int rows_stream(Exec *x, Node *n, const Steps *steps, RowTake take, void *contex
         if (steps->n == 0)
                 return 0;
         if (n->has_value && n->steps.n == steps->n)
-                return stream_kept(n, take, context);
-        size_t rows = node_rows(n), workers = x->request->pool && rows >= 2 * WORKERS ? WORKERS : 1;
+                return stream_kept(x, n, take, context);
+        size_t rows = node_rows(n), workers = x->request->pool && rows >= ROWS_SHARED ? WORKERS : 1;
         size_t room = WAVE_BYTES / WORKERS / sizeof(double) / steps->n, even = rows / WORKERS / 2;
         CLEANUP(arena_deinit) Arena a = ARENA(&x->budget);
-        Wave v = { .x = x, .node = n, .steps = steps, .block = workers == 1 ? 1 : even < BLOCK_MOST ? even : BLOCK_MOST };
+        Wave v = { .x = x,
+                   .node = n,
+                   .steps = steps,
+                   .block = workers == 1        ? 1
+                            : even < BLOCK_MOST ? even
+                                                : BLOCK_MOST };
         if (v.block > room)
                 v.block = room ? room : 1;
         int r = wave_init(&v, &a, workers);
@@ -123,8 +132,10 @@ static int check_points(Exec *x, const Node *n, size_t rows) {
         uint64_t most = x->request->limits.max_points;
         if (n != x->root || (uint64_t)rows * n->steps.n <= most)
                 return 0;
-        return exec_fail(x, QUERY_EXECUTION, "the result has more than %llu points (limit query.max_points): ask for a longer step, or aggregate",
-                         (unsigned long long)most);
+        return exec_fail(
+                x, QUERY_EXECUTION,
+                "the result has more than %llu points (limit query.max_points): ask for a longer step, or aggregate",
+                (unsigned long long)most);
 }
 
 static int collect_row(void *context, const Row *row) {
@@ -143,7 +154,7 @@ static int collect(Exec *x, Node *n) {
         if (r < 0)
                 return r;
         n->value = (Value){ .type = TYPE_VECTOR, .rows = c.list.rows, .n_rows = c.list.n };
-        n->has_value = true;
+        n->has_value = n->kept = true;
         if (!n->drops_name || n->one_name || x->delayed_names)
                 return 0;
         return rows_merge(x, &n->arena, &n->steps, &n->value, n->kind == NODE_RANGE);
@@ -180,7 +191,9 @@ static int scalar_value(Exec *x, Node *n) {
                 return n->arena.error;
         const double *left = n->n_kids > 0 ? n->args[0] : NULL, *right = n->n_kids > 1 ? n->args[1] : NULL;
         for (size_t k = 0; k < n->steps.n; k++)
-                v[k] = right ? binary_floats(n->expr->binary.op, left[k], right[k]) : left ? -left[k] : constant(x, n, k);
+                v[k] = right  ? binary_floats(n->expr->binary.op, left[k], right[k])
+                       : left ? -left[k]
+                              : constant(x, n, k);
         n->value = (Value){ .type = TYPE_SCALAR, .scalar = v };
         return 0;
 }
@@ -194,7 +207,11 @@ static int date_value(Exec *x, Node *n) {
                 return r;
         for (size_t k = 0; k < n->steps.n; k++)
                 row.v[k] = (double)step_time(&n->steps, k) / 1000;
-        const ElementCall c = { .function = n->function, .steps = &n->steps, .place = n->expr->place, .arena = &n->arena, .notes = &x->notes };
+        const ElementCall c = { .function = n->function,
+                                .steps = &n->steps,
+                                .place = n->expr->place,
+                                .arena = &n->arena,
+                                .notes = &x->notes };
         r = element_evaluate(&c, &row, &row);
         *rows = row;
         n->value = (Value){ .type = TYPE_VECTOR, .rows = rows, .n_rows = 1 };
@@ -203,13 +220,18 @@ static int date_value(Exec *x, Node *n) {
 
 static int whole(Exec *x, Node *n, const Value *args) {
         CLEANUP(buf_deinit) Buf error = BUF_NULL;
-        const WholeCall c = { .call = n->expr, .steps = &n->steps, .delayed_names = x->delayed_names, .arena = &n->arena,
-                              .notes = &x->notes, .error = &error };
+        const WholeCall c = { .call = n->expr,
+                              .steps = &n->steps,
+                              .delayed_names = x->delayed_names,
+                              .arena = &n->arena,
+                              .notes = &x->notes,
+                              .error = &error };
         int r = whole_evaluate(&c, args, &n->value);
         if (r == -EINVAL)
                 return exec_fail(x, QUERY_EXECUTION, "%s", buf_cstr(&error));
         if (r < 0 || n->value.type != TYPE_VECTOR)
                 return r;
+        rows_drop_empty(&n->value, &n->steps);
         return rows_merge(x, &n->arena, &n->steps, &n->value, false);
 }
 
@@ -273,13 +295,15 @@ static int absent_range_value(Exec *x, Node *n) {
 
 /* ---- Nodes ---- */
 
-/* Rows that more than one parent wants are kept when they take no more than this part of the query's memory; else they are made again. */
+/* Rows that more than one parent wants are kept when they take no more than this part of the query's memory; else they
+ * are made again. */
 #define KEPT_PART 8
 
 static bool is_kept(const Exec *x, const Node *n) {
         if (!node_is_rowwise(x, n))
                 return true;
-        return n->users > 1 && (uint64_t)node_rows(n) * (n->steps.n + 16) * sizeof(double) <= x->budget.limit / KEPT_PART;
+        return n->users > 1 &&
+               (uint64_t)node_rows(n) * (n->steps.n + 16) * sizeof(double) <= x->budget.limit / KEPT_PART;
 }
 
 static bool wants_value(const Node *n, size_t kid) {
@@ -353,9 +377,9 @@ static int make_value(Exec *x, Node *n) {
                 r = check_points(x, n, n->value.n_rows);
         n->has_value = true;
         atomic_store_explicit(&n->figures.rows, n->value.n_rows, memory_order_relaxed);
-        atomic_store_explicit(&n->figures.bytes, 0, memory_order_relaxed);
         if (!node_is_rowwise(x, n))
-                atomic_fetch_add_explicit(&n->figures.ns, (uint64_t)mono_since(mono_now(), begun).ns, memory_order_relaxed);
+                atomic_fetch_add_explicit(&n->figures.ns, (uint64_t)mono_since(mono_now(), begun).ns,
+                                          memory_order_relaxed);
         /* Functions of whole vectors give back rows of their arguments; samples are made of them at the end. */
         if (n->kind != NODE_WHOLE && n->kind != NODE_MATRIX)
                 release_kids(n);
@@ -368,10 +392,12 @@ static int open_same(Exec *x, Node **n) {
         int r = first ? node_open(x, &first) : 0;
         if (r < 0 || !first)
                 return r;
-        if (first->has_value)
+        if (first->has_value) {
+                first->shared = true;
                 *n = first;
-        else
+        } else {
                 node_done(first);
+        }
         return 0;
 }
 

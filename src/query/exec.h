@@ -1,14 +1,16 @@
 /* What the files of the engine share: the plan (a tree of nodes) and the state of one query that runs.
  *
- * A plan's node knows its steps. Nodes of one kind, the *rowwise* ones (selectors, functions over ranges, functions of each value alone,
- * operators with a scalar), make each row of their result from one row of what is below them; a chain of them is run a series
- * at a time, from the compressed samples to the end, by rows_stream(), and never exists as a whole. All other nodes are evaluated to a
- * Value first. Whoever takes a row may read it until it returns.
+ * A plan's node knows its steps. Nodes of one kind, the *rowwise* ones (selectors, functions over ranges, functions of
+ * each value alone, operators with a scalar), make each row of their result from one row of what is below them; a chain
+ * of them is run a series at a time, from the compressed samples to the end, by rows_stream(), and never exists as a
+ * whole. All other nodes are evaluated to a Value first. Whoever takes a row may read it until it returns.
  *
- * Memory: the plan is in Exec.arena; a Value with everything in it is in its node's arena, which is emptied when the last parent has used it (a
- * parent copies what it keeps); a Worker's arena holds what belongs to the rows in flight. All share one budget.
+ * Memory: the plan is in Exec.arena; a Value with everything in it is in its node's arena, which is emptied when the
+ * last parent has used it (a parent copies what it keeps); a Worker's arena holds what belongs to the rows in flight.
+ * All share one budget.
  *
- * Errors: a negative errno. What the user should read was put to Exec.error by exec_fail() before; -E2BIG alone is the memory's limit. */
+ * Errors: a negative errno. What the user should read was put to Exec.error by exec_fail() before; -E2BIG alone is the
+ * memory's limit. */
 #pragma once
 
 #include "query/function.h"
@@ -35,7 +37,7 @@ typedef enum NodeKind {
 } NodeKind;
 
 typedef struct NodeFigures {
-        atomic_uint_fast64_t rows, samples, bytes, ns;
+        atomic_uint_fast64_t rows, samples, ns;
 } NodeFigures;
 
 typedef struct Selection Selection;
@@ -53,7 +55,8 @@ struct Node {
         Node *same;          /* an equal one before it, whose value serves for this one as well */
         unsigned users;      /* parents that still want the value of this one */
 
-        /* Selectors and windows over them: at step k the instant (or the end of the window) is first_ms + k * step_ms. */
+        /* Selectors and windows over them: at step k the instant (or the end of the window) is first_ms + k * step_ms.
+         */
         Selection *selection;
         int64_t first_ms, step_ms, range_ms;
         Steps inner;         /* of a subquery */
@@ -63,6 +66,7 @@ struct Node {
 
         /* When it runs. */
         bool opened, has_value, kids_done;
+        bool shared, kept;   /* for explaining: an equal one uses its value; its rows were collected */
         const double *args[8]; /* scalar arguments, a value for each step */
         size_t n_args;
         Arena arena;
@@ -76,11 +80,6 @@ typedef struct Worker {
         Notes notes;
         StoreSamples samples, column; /* raw ones; and those of a rolled-up tier */
         StoreHistograms histograms;
-        struct {
-                int64_t *times;
-                double *values;
-                size_t cap;
-        } joined; /* of several tiers, or without staleness markers */
         Buf error;
 } Worker;
 
@@ -108,7 +107,7 @@ typedef struct Exec {
         Worker workers[WORKERS];
         MonoTime started, deadline;
         int64_t parse_ns, select_ns;
-        atomic_uint_fast64_t samples, series, bytes;
+        atomic_uint_fast64_t samples, series;
         atomic_uint_fast64_t tier_ms[STORE_TIER_COUNT];
 
         atomic_bool failed;
@@ -118,7 +117,8 @@ typedef struct Exec {
 
 /* The first error counts. Returns -ECANCELED. Any thread. */
 int exec_fail(Exec *x, QueryFault fault, const char *fmt, ...) PRINTF_LIKE(3, 4);
-/* Whether to go on: not over time, not cancelled, no other thread has failed. Cheap enough for each series. Any thread. */
+/* Whether to go on: not over time, not cancelled, no other thread has failed. Cheap enough for each series. Any thread.
+ */
 int exec_check(Exec *x) MUST_USE;
 /* Counts samples that were decoded; fails at the limit. Any thread. */
 int exec_count(Exec *x, Node *n, uint64_t samples) MUST_USE;
@@ -153,15 +153,16 @@ void selection_print(const Selection *s, Buf *out);
 
 /* ---- row.c: rows of rowwise nodes ---- */
 
-/* Row i of a node that is open, for `steps` (the node's own, or its parent's over which the one value is spread). row->v has room for steps->n
- * values. 1; 0: it has no value at all; or an error. Label sets and histograms are the worker's. */
+/* Row i of a node that is open, for `steps` (the node's own, or its parent's over which the one value is spread).
+ * row->v has room for steps->n values. 1; 0: it has no value at all; or an error. Label sets and histograms are the
+ * worker's. */
 int node_row(Exec *x, Worker *w, Node *n, const Steps *steps, size_t i, Row *row) MUST_USE;
 /* How many rows node_row() may be asked for. */
 size_t node_rows(const Node *n);
 /* ---- eval.c ---- */
 
-/* Makes a node ready: what is below it is evaluated, series are selected; when it is not rowwise (or is wanted twice), so is its value. Replaces
- * *n by the node that has its value when that is another. */
+/* Makes a node ready: what is below it is evaluated, series are selected; when it is not rowwise (or is wanted twice),
+ * so is its value. Replaces *n by the node that has its value when that is another. */
 int node_open(Exec *x, Node **n) MUST_USE;
 /* Makes the value, rows collected. The node is open then. */
 int node_value(Exec *x, Node **n) MUST_USE;
@@ -196,6 +197,8 @@ int row_new(Arena *a, const Steps *steps, Row *ret_row) MUST_USE;
 /* A copy with everything in it. */
 int row_copy(Arena *a, const Steps *steps, const Row *from, Row *ret_row) MUST_USE;
 int row_set_hist(Arena *a, const Steps *steps, Row *row, size_t k, FHist *h) MUST_USE;
+/* Whether any of n values is absent (or a staleness marker, which is the same). */
+bool any_absent(const double *v, size_t n);
 bool row_any(const Row *row, const Steps *steps);
 /* Rows that grow. */
 typedef struct RowList {
@@ -204,7 +207,10 @@ typedef struct RowList {
         size_t n, cap;
 } RowList;
 int rowlist_add(RowList *l, Row row) MUST_USE;
-/* Rows with equal labels become one. -EEXIST when two of them have a value at the same step or, with `strict`, exist at all. */
+/* Takes out those that have no value at any step. */
+void rows_drop_empty(Value *v, const Steps *steps);
+/* Rows with equal labels become one. -EEXIST when two of them have a value at the same step or, with `strict`, exist at
+ * all. */
 int rows_merge(Exec *x, Arena *a, const Steps *steps, Value *v, bool strict) MUST_USE;
 int fail_same_labels(Exec *x);
 

@@ -36,7 +36,7 @@ static void put_expr(const Expr *e, Buf *out) {
 }
 
 static bool is_fused(const Exec *x, const Node *parent, const Node *n) {
-        return parent && node_is_rowwise(x, n) && !n->has_value &&
+        return parent && node_is_rowwise(x, n) && !n->kept &&
                (node_is_rowwise(x, parent) || parent->kind == NODE_AGGREGATE || parent->kind == NODE_ABSENT_RANGE);
 }
 
@@ -45,17 +45,20 @@ static void put_node(const Exec *x, const Node *parent, const Node *n, unsigned 
                 buf_put_str(out, "  ");
         buf_printf(out, "%s: ", kind_name(x, n));
         put_expr(n->expr, out);
-        buf_printf(out, "  [%zu step%s%s", n->steps.n, n->steps.n == 1 ? "" : "s", n->invariant && x->steps.n > 1 ? ", the same at every step" : "");
-        uint64_t rows = atomic_load(&n->figures.rows), samples = atomic_load(&n->figures.samples), ns = atomic_load(&n->figures.ns);
+        buf_printf(out, "  [%zu step%s%s", n->steps.n, n->steps.n == 1 ? "" : "s",
+                   n->invariant && x->steps.n > 1 ? ", the same at every step" : "");
+        uint64_t rows = atomic_load(&n->figures.rows), samples = atomic_load(&n->figures.samples),
+                 ns = atomic_load(&n->figures.ns);
         if (n->kind != NODE_SCALAR && n->kind != NODE_STRING)
                 buf_printf(out, ", %" PRIu64 " rows", rows);
         if (n->selection)
-                buf_printf(out, ", %zu series, %" PRIu64 " samples, %" PRIu64 " bytes", selection_count(n->selection), samples, samples * 16);
+                buf_printf(out, ", %zu series, %" PRIu64 " samples, %" PRIu64 " bytes", selection_count(n->selection),
+                           samples, samples * 16);
         buf_printf(out, ", %.3f ms", (double)ns / 1e6);
         if (is_fused(x, parent, n))
                 buf_put_str(out, ", fused: row by row into the node above");
-        if (n->users > 1)
-                buf_put_str(out, ", shared");
+        if (n->shared)
+                buf_put_str(out, ", evaluated once for several places");
         buf_put_str(out, "]\n");
 }
 
@@ -67,6 +70,6 @@ static void put_tree(const Exec *x, const Node *parent, const Node *n, unsigned 
 
 void explain(const Exec *x, Buf *out) {
         put_tree(x, NULL, x->root, 0, out);
-        buf_printf(out, "in all: %" PRIu64 " series, %" PRIu64 " samples, peak of memory %zu bytes\n", atomic_load(&x->series),
-                   atomic_load(&x->samples), atomic_load(&x->budget.peak));
+        buf_printf(out, "in all: %" PRIu64 " series, %" PRIu64 " samples, peak of memory %zu bytes\n",
+                   atomic_load(&x->series), atomic_load(&x->samples), atomic_load(&x->budget.peak));
 }

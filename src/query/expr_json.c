@@ -1,5 +1,5 @@
-/* Expressions as the JSON of /api/v1/parse_query: the objects and keys of Prometheus 3, which its web UI draws trees of. Keys are in alphabetical
- * order, as there. */
+/* Expressions as the JSON of /api/v1/parse_query: the objects and keys of Prometheus 3, which its web UI draws trees
+ * of. Keys are in alphabetical order, as there. */
 #include "query/ast_priv.h"
 
 #include "base/escape.h"
@@ -101,7 +101,8 @@ static void json_function(const FunctionInfo *f, Buf *out) {
         buf_put_str(out, "\"func\":{\"argTypes\":[");
         for (size_t i = 0; i < f->n_args; i++)
                 buf_printf(out, "%s\"%s\"", i > 0 ? "," : "", type_word(f->args[i]));
-        buf_printf(out, "],\"name\":\"%s\",\"returnType\":\"%s\",\"variadic\":%d}", f->name, type_word(f->returns), f->variadic);
+        buf_printf(out, "],\"name\":\"%s\",\"returnType\":\"%s\",\"variadic\":%d}", f->name, type_word(f->returns),
+                   f->variadic);
 }
 
 static void json_call(const CallExpr *c, Buf *out) {

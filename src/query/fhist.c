@@ -68,10 +68,13 @@ FHist *fhist_copy(Arena *a, const FHist *h) {
         size_t n_spans = (size_t)h->n_positive_spans + h->n_negative_spans, n = (size_t)h->n_positive + h->n_negative;
         FHist *copy = ARENA_NEW(a, FHist);
         HistogramSpan *spans = ARENA_ARRAY(a, HistogramSpan, n_spans);
-        double *counts = ARENA_ARRAY(a, double, n);
+        double *counts = ARENA_ARRAY(a, double, n + h->n_custom);
         if (!copy || !spans || !counts)
                 return NULL;
         *copy = *h;
+        copy->custom_bounds = counts + n; /* a copy may outlive the arena of what it was made from */
+        for (uint32_t i = 0; i < h->n_custom; i++)
+                counts[n + i] = h->custom_bounds[i];
         copy->positive_spans = spans;
         copy->negative_spans = spans + h->n_positive_spans;
         copy->positive = counts;
@@ -155,21 +158,14 @@ bool fhist_equal(const FHist *a, const FHist *b) {
 
 /* ---- counter resets ---- */
 
-/* The next bucket that is not within the zero bucket. */
-static bool next_outside(FHistWalk *w, const FHist *h) {
-        while (fhist_walk_next(w))
-                if (fhist_is_custom(h) || fhist_bound_exponential(w->index, h->schema) > h->zero_threshold)
-                        return true;
-        return false;
-}
-
 /* Whether a bucket of `before` counts less in h, or is not there any more. */
 static bool side_is_reset(const FHist *h, const FHist *before, bool negative) {
-        FHistWalk now = fhist_walk(h, negative, h->schema), then = fhist_walk(before, negative, h->schema);
-        bool has_now = next_outside(&now, h);
-        while (next_outside(&then, h)) {
+        FHistWalk now = fhist_walk_outside(h, negative, h->schema, h->zero_threshold);
+        FHistWalk then = fhist_walk_outside(before, negative, h->schema, h->zero_threshold);
+        bool has_now = fhist_walk_next(&now);
+        while (fhist_walk_next(&then)) {
                 while (has_now && now.index < then.index)
-                        has_now = next_outside(&now, h);
+                        has_now = fhist_walk_next(&now);
                 if (has_now && now.index == then.index ? now.count < then.count : then.count != 0)
                         return true;
         }
@@ -200,8 +196,8 @@ static bool custom_is_reset(const FHist *h, const FHist *before) {
         return false;
 }
 
-/* The count that the zero bucket of h would have with a greater threshold. When that is within a bucket which is not empty,
- * false: the threshold must be another. */
+/* The count that the zero bucket of h would have with a greater threshold. When that is within a bucket which is not
+ * empty, false: the threshold must be another. */
 static bool zero_count_at(const FHist *h, double threshold, double *ret_count) {
         *ret_count = h->zero_count;
         if (threshold == h->zero_threshold)

@@ -1,5 +1,5 @@
-/* A native histogram as the engine calculates with it: float buckets. Immutable once it is a value of a series; functions that
- * change one take it as `h` of their own. All memory is an arena's. */
+/* A native histogram as the engine calculates with it: float buckets. Immutable once it is a value of a series;
+ * functions that change one take it as `h` of their own. All memory is an arena's. */
 #pragma once
 
 #include "base/arena.h"
@@ -24,15 +24,17 @@ FHist *fhist_copy(Arena *a, const FHist *h) MUST_USE; /* NULL: the arena's error
 
 /* What went otherwise than asked, for annotations; as in Prometheus. */
 typedef struct FHistNotes {
-        bool mixed_schemas;    /* custom bounds with exponential: not calculated, -EINVAL */
-        bool custom_mismatch;  /* other custom bounds: reconciled */
-        bool reset_collision;  /* one is known as reset, the other as none */
+        bool mixed_schemas;   /* custom bounds with exponential: not calculated, -EINVAL */
+        bool custom_mismatch; /* other custom bounds: reconciled */
+        bool reset_collision; /* one is known as reset, the other as none */
 } FHistNotes;
 
-/* h += other, h -= other: schemas and zero buckets are reconciled. -EINVAL for exponential with custom bounds; the arena's error. */
+/* h += other, h -= other: schemas and zero buckets are reconciled. -EINVAL for exponential with custom bounds; the
+ * arena's error. */
 int fhist_add(Arena *a, FHist *h, const FHist *other, FHistNotes *notes) MUST_USE;
 int fhist_sub(Arena *a, FHist *h, const FHist *other, FHistNotes *notes) MUST_USE;
-/* h += other, where *c (NULL at first) keeps what was lost to rounding; h += c at the end: sums of many as exact as Neumaier's. */
+/* h += other, where *c (NULL at first) keeps what was lost to rounding; h += c at the end: sums of many as exact as
+ * Neumaier's. */
 int fhist_add_exact(Arena *a, FHist *h, FHist **c, const FHist *other, FHistNotes *notes) MUST_USE;
 void fhist_settle(FHist *h, const FHist *c); /* c may be NULL */
 void fhist_scale(FHist *h, double factor);

@@ -4,7 +4,7 @@
 
 static void put_number(Buf *out, double v) {
         char text[NUMBER_TEXT_MAX];
-        buf_put(out, text, number_format(v, text));
+        buf_put(out, text, number_go(v, text));
 }
 
 static void put_bucket(Buf *out, const FHistBucket *b) {

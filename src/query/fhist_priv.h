@@ -34,6 +34,9 @@ typedef struct FHistWalk {
 } FHistWalk;
 
 FHistWalk fhist_walk(const FHist *h, bool negative, int32_t schema);
+/* Without the buckets that end within a zero bucket of this width, which counts them; looked at in the histogram's own
+ * resolution: a bucket of a lower one may hold some that are within and some that are not. */
+FHistWalk fhist_walk_outside(const FHist *h, bool negative, int32_t schema, double threshold);
 bool fhist_walk_next(FHistWalk *w);
 
 /* ---- All buckets with their bounds, from -Inf to +Inf or back; the zero bucket when it is not empty ---- */

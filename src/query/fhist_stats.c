@@ -1,5 +1,6 @@
-/* What one native histogram says of its observations. Inside a bucket they are taken to be spread evenly: on a linear scale in the
- * zero bucket and with custom bounds, on a logarithmic one in exponential buckets, as if the buckets were finer. */
+/* What one native histogram says of its observations. Inside a bucket they are taken to be spread evenly: on a linear
+ * scale in the zero bucket and with custom bounds, on a logarithmic one in exponential buckets, as if the buckets were
+ * finer. */
 #include "query/fhist_priv.h"
 #include "query/function.h"
 

@@ -1,9 +1,9 @@
-/* Sums and differences of native histograms. Two of them are added bucket by bucket once they have the same layout: the lower of both
- * resolutions, the wider of both zero buckets (wider still when that would cut a bucket which is not empty), the custom bounds that both
- * have, and the buckets that either has.
+/* Sums and differences of native histograms. Two of them are added bucket by bucket once they have the same layout: the
+ * lower of both resolutions, the wider of both zero buckets (wider still when that would cut a bucket which is not
+ * empty), the custom bounds that both have, and the buckets that either has.
  *
- * A sum may have a companion: a histogram of the same layout whose counts are what the sum lost to rounding. Whatever changes the layout
- * changes both. */
+ * A sum may have a companion: a histogram of the same layout whose counts are what the sum lost to rounding. Whatever
+ * changes the layout changes both. */
 #include "query/fhist_priv.h"
 #include "query/function.h"
 
@@ -17,8 +17,10 @@ typedef struct Side {
 } Side;
 
 static Side get_side(const FHist *h, const FHist *c, bool negative) {
-        return negative ? (Side){ h->negative_spans, h->negative, c ? c->negative : NULL, h->n_negative_spans, h->n_negative }
-                        : (Side){ h->positive_spans, h->positive, c ? c->positive : NULL, h->n_positive_spans, h->n_positive };
+        return negative ? (Side){ h->negative_spans, h->negative, c ? c->negative : NULL, h->n_negative_spans,
+                                  h->n_negative }
+                        : (Side){ h->positive_spans, h->positive, c ? c->positive : NULL, h->n_positive_spans,
+                                  h->n_positive };
 }
 
 static void set_side(FHist *h, bool negative, HistogramSpan *spans, uint32_t n_spans, double *counts, uint32_t n) {
@@ -147,8 +149,8 @@ int fhist_compact(Arena *a, FHist *h) {
 
 /* ---- zero buckets ---- */
 
-/* Adds what is below the threshold on one side to *count; false when the threshold is within a bucket that is not empty, which
- * *threshold is then the end of. */
+/* Adds what is below the threshold on one side to *count; false when the threshold is within a bucket that is not
+ * empty, which *threshold is then the end of. */
 static bool zero_side(const FHist *h, const Side *s, bool negative, double *threshold, double *count, double *lost) {
         FHistWalk w = fhist_walk(h, negative, h->schema), l = walk_lost(&w, s);
         while (fhist_walk_next(&w) && fhist_walk_next(&l)) {
@@ -167,7 +169,8 @@ static bool zero_side(const FHist *h, const Side *s, bool negative, double *thre
         return true;
 }
 
-/* What the zero bucket of h has at a threshold that is not less than its own, which is widened where it would cut a bucket. */
+/* What the zero bucket of h has at a threshold that is not less than its own, which is widened where it would cut a
+ * bucket. */
 static double widened_zero_count(const FHist *h, const FHist *c, double *threshold, double *ret_lost) {
         *ret_lost = c ? c->zero_count : 0;
         if (*threshold == h->zero_threshold)
@@ -306,16 +309,9 @@ static bool same_layout(const Side *x, const Side *y) {
         return true;
 }
 
-/* Skips the buckets of the other that are within the zero bucket: they are counted there. */
-static bool first_outside(FHistWalk *w, const FHist *h) {
-        while (fhist_walk_next(w))
-                if (fhist_is_custom(h) || fhist_bound_exponential(w->index, h->schema) > h->zero_threshold)
-                        return true;
-        return false;
-}
-
 /* The side of h with room for all buckets of the other, which are as in `walk` (its first bucket found if `has`). */
-static int merge_side(Arena *a, FHist *h, FHist *c, bool negative, FHistWalk walk, bool has, size_t n_other, double sign) {
+static int merge_side(Arena *a, FHist *h, FHist *c, bool negative, FHistWalk walk, bool has, size_t n_other,
+                      double sign) {
         Side s = get_side(h, c, negative);
         Builder b;
         if (!builder_init(&b, a, (size_t)s.n + n_other, s.lost))
@@ -342,8 +338,8 @@ static int merge_side(Arena *a, FHist *h, FHist *c, bool negative, FHistWalk wal
 
 static int add_side(Arena *a, FHist *h, FHist *c, const FHist *other, bool negative, double sign) {
         Side s = get_side(h, c, negative), o = get_side(other, NULL, negative);
-        FHistWalk walk = fhist_walk(other, negative, h->schema);
-        bool has = first_outside(&walk, h);
+        FHistWalk walk = fhist_walk_outside(other, negative, h->schema, h->zero_threshold);
+        bool has = fhist_walk_next(&walk);
         if (!has)
                 return 0;
         if (other->schema == h->schema && walk.at == 1 && same_layout(&s, &o)) {

@@ -1,6 +1,7 @@
-/* Trimming: what of a native histogram is below or above a value. Buckets on the kept side stay as they are, the one around the value is
- * interpolated as for quantiles, and the sum is estimated anew from where the kept observations are in the mean. Of buckets that end
- * at an infinity nothing is known but that; they are kept or dropped whole where nothing better can be said. */
+/* Trimming: what of a native histogram is below or above a value. Buckets on the kept side stay as they are, the one
+ * around the value is interpolated as for quantiles, and the sum is estimated anew from where the kept observations are
+ * in the mean. Of buckets that end at an infinity nothing is known but that; they are kept or dropped whole where
+ * nothing better can be said. */
 #include "query/fhist_priv.h"
 
 /* Some observations, and where they are in the mean. */

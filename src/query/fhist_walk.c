@@ -1,5 +1,6 @@
-/* Walks over the buckets of native histograms. A bucket's index says where it is: of an exponential schema s the one with index i
- * ends at 2^(i / 2^s). Spans say which indices there are, each by its distance from the end of the one before. */
+/* Walks over the buckets of native histograms. A bucket's index says where it is: of an exponential schema s the one
+ * with index i ends at 2^(i / 2^s). Spans say which indices there are, each by its distance from the end of the one
+ * before. */
 #include "query/fhist_priv.h"
 
 #include <float.h>
@@ -56,6 +57,14 @@ static double take(FHistWalk *w) {
         w->next++;
         w->in_span++;
         return w->counts[w->at++];
+}
+
+FHistWalk fhist_walk_outside(const FHist *h, bool negative, int32_t schema, double threshold) {
+        FHistWalk w = fhist_walk(h, negative, schema);
+        if (threshold > 0 && !fhist_is_custom(h))
+                while (at_bucket(&w) && fhist_bound_exponential(w.next, h->schema) <= threshold)
+                        (void)take(&w);
+        return w;
 }
 
 bool fhist_walk_next(FHistWalk *w) {

@@ -1,6 +1,8 @@
-/* Expressions for people: a node that fits into 100 columns stays on its line, another one is broken and its children are indented.
+/* Expressions for people: a node that fits into 100 columns stays on its line, another one is broken and its children
+ * are indented.
  *
- * The length of every node is measured once, from the leaves up, into a list in the order of the walk; so the whole is linear in the text. */
+ * The length of every node is measured once, from the leaves up, into a list in the order of the walk; so the whole is
+ * linear in the text. */
 #include "query/ast_priv.h"
 
 #include <assert.h>
@@ -157,7 +159,12 @@ static void format_call(Formatter *f, const CallExpr *c, unsigned level) {
 /* The operands are indented, so the first line gets what is missing. */
 static void format_binary(Formatter *f, const BinaryExpr *b, unsigned level) {
         buf_put_str(f->out, "  ");
-        format(f, b->left, level + 1);
+        if (is_infinite_base(b)) {
+                skip(f, b->left);
+                buf_put_str(f->out, "Inf");
+        } else {
+                format(f, b->left, level + 1);
+        }
         buf_put_char(f->out, '\n');
         indent(f, level);
         buf_put_str(f->out, binary_name(b->op));

@@ -8,13 +8,32 @@
 
 bool function_is_range(FunctionId f) {
         switch (f) {
-        case FUNCTION_AVG_OVER_TIME: case FUNCTION_CHANGES: case FUNCTION_COUNT_OVER_TIME: case FUNCTION_DELTA: case FUNCTION_DERIV:
-        case FUNCTION_DOUBLE_EXPONENTIAL_SMOOTHING: case FUNCTION_FIRST_OVER_TIME: case FUNCTION_IDELTA: case FUNCTION_INCREASE:
-        case FUNCTION_IRATE: case FUNCTION_LAST_OVER_TIME: case FUNCTION_MAD_OVER_TIME: case FUNCTION_MAX_OVER_TIME:
-        case FUNCTION_MIN_OVER_TIME: case FUNCTION_PREDICT_LINEAR: case FUNCTION_PRESENT_OVER_TIME:
-        case FUNCTION_QUANTILE_OVER_TIME: case FUNCTION_RATE: case FUNCTION_RESETS: case FUNCTION_STDDEV_OVER_TIME:
-        case FUNCTION_STDVAR_OVER_TIME: case FUNCTION_SUM_OVER_TIME: case FUNCTION_TS_OF_FIRST_OVER_TIME:
-        case FUNCTION_TS_OF_LAST_OVER_TIME: case FUNCTION_TS_OF_MAX_OVER_TIME: case FUNCTION_TS_OF_MIN_OVER_TIME: return true;
+        case FUNCTION_AVG_OVER_TIME:
+        case FUNCTION_CHANGES:
+        case FUNCTION_COUNT_OVER_TIME:
+        case FUNCTION_DELTA:
+        case FUNCTION_DERIV:
+        case FUNCTION_DOUBLE_EXPONENTIAL_SMOOTHING:
+        case FUNCTION_FIRST_OVER_TIME:
+        case FUNCTION_IDELTA:
+        case FUNCTION_INCREASE:
+        case FUNCTION_IRATE:
+        case FUNCTION_LAST_OVER_TIME:
+        case FUNCTION_MAD_OVER_TIME:
+        case FUNCTION_MAX_OVER_TIME:
+        case FUNCTION_MIN_OVER_TIME:
+        case FUNCTION_PREDICT_LINEAR:
+        case FUNCTION_PRESENT_OVER_TIME:
+        case FUNCTION_QUANTILE_OVER_TIME:
+        case FUNCTION_RATE:
+        case FUNCTION_RESETS:
+        case FUNCTION_STDDEV_OVER_TIME:
+        case FUNCTION_STDVAR_OVER_TIME:
+        case FUNCTION_SUM_OVER_TIME:
+        case FUNCTION_TS_OF_FIRST_OVER_TIME:
+        case FUNCTION_TS_OF_LAST_OVER_TIME:
+        case FUNCTION_TS_OF_MAX_OVER_TIME:
+        case FUNCTION_TS_OF_MIN_OVER_TIME: return true;
         default: return false;
         }
 }
@@ -25,14 +44,46 @@ bool function_keeps_name(FunctionId f) {
 
 bool function_is_elementwise(FunctionId f) {
         switch (f) {
-        case FUNCTION_ABS: case FUNCTION_ACOS: case FUNCTION_ACOSH: case FUNCTION_ASIN: case FUNCTION_ASINH: case FUNCTION_ATAN:
-        case FUNCTION_ATANH: case FUNCTION_CEIL: case FUNCTION_CLAMP: case FUNCTION_CLAMP_MAX: case FUNCTION_CLAMP_MIN:
-        case FUNCTION_COS: case FUNCTION_COSH: case FUNCTION_DAY_OF_MONTH: case FUNCTION_DAY_OF_WEEK: case FUNCTION_DAY_OF_YEAR:
-        case FUNCTION_DAYS_IN_MONTH: case FUNCTION_DEG: case FUNCTION_EXP: case FUNCTION_FLOOR: case FUNCTION_HISTOGRAM_AVG:
-        case FUNCTION_HISTOGRAM_COUNT: case FUNCTION_HISTOGRAM_STDDEV: case FUNCTION_HISTOGRAM_STDVAR:
-        case FUNCTION_HISTOGRAM_SUM: case FUNCTION_HOUR: case FUNCTION_LN: case FUNCTION_LOG10: case FUNCTION_LOG2:
-        case FUNCTION_MINUTE: case FUNCTION_MONTH: case FUNCTION_RAD: case FUNCTION_ROUND: case FUNCTION_SGN: case FUNCTION_SIN:
-        case FUNCTION_SINH: case FUNCTION_SQRT: case FUNCTION_TAN: case FUNCTION_TANH: case FUNCTION_YEAR: return true;
+        case FUNCTION_ABS:
+        case FUNCTION_ACOS:
+        case FUNCTION_ACOSH:
+        case FUNCTION_ASIN:
+        case FUNCTION_ASINH:
+        case FUNCTION_ATAN:
+        case FUNCTION_ATANH:
+        case FUNCTION_CEIL:
+        case FUNCTION_CLAMP:
+        case FUNCTION_CLAMP_MAX:
+        case FUNCTION_CLAMP_MIN:
+        case FUNCTION_COS:
+        case FUNCTION_COSH:
+        case FUNCTION_DAY_OF_MONTH:
+        case FUNCTION_DAY_OF_WEEK:
+        case FUNCTION_DAY_OF_YEAR:
+        case FUNCTION_DAYS_IN_MONTH:
+        case FUNCTION_DEG:
+        case FUNCTION_EXP:
+        case FUNCTION_FLOOR:
+        case FUNCTION_HISTOGRAM_AVG:
+        case FUNCTION_HISTOGRAM_COUNT:
+        case FUNCTION_HISTOGRAM_STDDEV:
+        case FUNCTION_HISTOGRAM_STDVAR:
+        case FUNCTION_HISTOGRAM_SUM:
+        case FUNCTION_HOUR:
+        case FUNCTION_LN:
+        case FUNCTION_LOG10:
+        case FUNCTION_LOG2:
+        case FUNCTION_MINUTE:
+        case FUNCTION_MONTH:
+        case FUNCTION_RAD:
+        case FUNCTION_ROUND:
+        case FUNCTION_SGN:
+        case FUNCTION_SIN:
+        case FUNCTION_SINH:
+        case FUNCTION_SQRT:
+        case FUNCTION_TAN:
+        case FUNCTION_TANH:
+        case FUNCTION_YEAR: return true;
         default: return false;
         }
 }
@@ -76,14 +127,14 @@ Quoted function_for_metric(Span metric) {
 
 Quoted function_number(double v) {
         Quoted q;
-        q.text[number_format(v, q.text)] = '\0';
+        q.text[number_go(v, q.text)] = '\0';
         return q;
 }
 
 void function_check_quantile(Notes *notes, Place place, double q) {
         if (isnan(q) || q < 0 || q > 1)
-                notes_add(notes, NOTE_WARNING, place, "PromQL warning: quantile value should be between 0 and 1, got %s",
-                          function_number(q).text);
+                notes_add(notes, NOTE_WARNING, place,
+                          "PromQL warning: quantile value should be between 0 and 1, got %s", function_number(q).text);
 }
 
 const Expr *function_bare(const Expr *e) {
@@ -140,7 +191,8 @@ static const char *operation_name(HistOperation op) {
 }
 
 void note_mixed(Notes *n, Place place, Span metric) {
-        notes_add(n, NOTE_WARNING, place, "PromQL warning: encountered a mix of histograms and floats for metric name %s",
+        notes_add(n, NOTE_WARNING, place,
+                  "PromQL warning: encountered a mix of histograms and floats for metric name %s",
                   function_quote(metric).text);
 }
 
@@ -152,7 +204,8 @@ void note_ignored_histograms(Notes *n, Place place, Span metric) {
 
 void note_mixed_schemas(Notes *n, Place place, Span metric) {
         notes_add(n, NOTE_WARNING, place,
-                  "PromQL warning: vector contains a mix of histograms with exponential and custom buckets schemas for metric name %s",
+                  "PromQL warning: vector contains a mix of histograms with exponential and custom buckets schemas for "
+                  "metric name %s",
                   function_quote(metric).text);
 }
 
@@ -167,9 +220,11 @@ void note_not_gauge(Notes *n, Place place, Span metric) {
 }
 
 void note_reset_collision(Notes *n, Place place, HistOperation op) {
-        notes_add(n, NOTE_WARNING, place, "PromQL warning: conflicting counter resets during histogram %s", operation_name(op));
+        notes_add(n, NOTE_WARNING, place, "PromQL warning: conflicting counter resets during histogram %s",
+                  operation_name(op));
 }
 
 void note_custom_mismatch(Notes *n, Place place, HistOperation op) {
-        notes_add(n, NOTE_INFO, place, "PromQL info: mismatched custom buckets were reconciled during %s", operation_name(op));
+        notes_add(n, NOTE_INFO, place, "PromQL info: mismatched custom buckets were reconciled during %s",
+                  operation_name(op));
 }

@@ -34,7 +34,8 @@ static int combined(Arena *a, BinaryOp op, const FHist *l, const FHist *r, Notes
         HistOperation operation = op == BINARY_ADD ? HIST_ADDITION : HIST_SUBTRACTION;
         if (what.mixed_schemas) {
                 notes_add(notes, NOTE_WARNING, place,
-                          "PromQL warning: incompatible bucket layout encountered for binary operator %s", binary_name(op));
+                          "PromQL warning: incompatible bucket layout encountered for binary operator %s",
+                          binary_name(op));
                 return 0;
         }
         if (result < 0)
@@ -51,8 +52,8 @@ static int combined(Arena *a, BinaryOp op, const FHist *l, const FHist *r, Notes
         return result;
 }
 
-int binary_histograms(Arena *a, BinaryOp op, const FHist *lh, double lv, const FHist *rh, double rv, Notes *notes, Place place, FHist **ret_h,
-                      double *ret_v, bool *ret_keep) {
+int binary_histograms(Arena *a, BinaryOp op, const FHist *lh, double lv, const FHist *rh, double rv, Notes *notes,
+                      Place place, FHist **ret_h, double *ret_v, bool *ret_keep) {
         int r = 0;
         *ret_h = NULL;
         *ret_v = ABSENT;

@@ -29,10 +29,10 @@ double function_quantile_sorted(double q, const double *values, size_t n);
 
 /* The notes that several functions have. */
 typedef enum HistOperation { HIST_ADDITION, HIST_SUBTRACTION, HIST_AGGREGATION } HistOperation;
-void note_mixed(Notes *n, Place place, Span metric);                       /* floats and histograms where only one kind can be */
-void note_ignored_histograms(Notes *n, Place place, Span metric);          /* in a range of both */
-void note_mixed_schemas(Notes *n, Place place, Span metric);               /* exponential with custom */
-void note_not_counter(Notes *n, Place place, Span metric);                 /* a gauge histogram */
+void note_mixed(Notes *n, Place place, Span metric);              /* floats and histograms where only one kind can be */
+void note_ignored_histograms(Notes *n, Place place, Span metric); /* in a range of both */
+void note_mixed_schemas(Notes *n, Place place, Span metric);      /* exponential with custom */
+void note_not_counter(Notes *n, Place place, Span metric);        /* a gauge histogram */
 void note_not_gauge(Notes *n, Place place, Span metric);
 void note_reset_collision(Notes *n, Place place, HistOperation op);
 void note_custom_mismatch(Notes *n, Place place, HistOperation op);

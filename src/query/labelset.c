@@ -1,5 +1,5 @@
-/* Sets of labels are runs of bytes in ascending order of names, so taking labels out is copying what lies between them: nothing is decoded
- * but lengths, and equal sets stay equal bytes. */
+/* Sets of labels are runs of bytes in ascending order of names, so taking labels out is copying what lies between them:
+ * nothing is decoded but lengths, and equal sets stay equal bytes. */
 #include "query/value.h"
 
 #include "base/varint.h"

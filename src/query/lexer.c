@@ -53,8 +53,8 @@ static const struct {
         const char *name;
         TokenType type;
 } DURATION_WORDS[] = {
-        { "step", TOKEN_STEP },     { "range", TOKEN_RANGE },   { "min", TOKEN_MIN_OF },
-        { "max", TOKEN_MAX_OF },    { "min_of", TOKEN_MIN_OF }, { "max_of", TOKEN_MAX_OF },
+        { "step", TOKEN_STEP },  { "range", TOKEN_RANGE },   { "min", TOKEN_MIN_OF },
+        { "max", TOKEN_MAX_OF }, { "min_of", TOKEN_MIN_OF }, { "max_of", TOKEN_MAX_OF },
 };
 
 void lexer_deinit(Lexer *l) {
@@ -125,12 +125,11 @@ static Token fail_rune(Lexer *l, const char *text, size_t at) {
 
 /* ---- Numbers and durations ---- */
 
-/* After "0x". */
+/* After "0x". That there are digits is looked at by the parser. */
 static bool scan_hex(Lexer *l) {
-        size_t start = l->at;
         while (accept(l, "0123456789abcdefABCDEF_"))
                 ;
-        return l->at > start && byte_at(l, l->at - 1) != '_' && !is_alnum(peek(l)) && peek(l) != '.';
+        return !is_alnum(peek(l)) && peek(l) != '.';
 }
 
 typedef struct NumberSeen {
@@ -376,6 +375,10 @@ static Token lex_left_paren(Lexer *l) {
 }
 
 static Token lex_colon(Lexer *l) {
+        if (l->bracket_begun && l->had_colon) {
+                l->start = l->at - 1;
+                return fail_text(l, "unexpected colon ':'");
+        }
         Token t = token(l, TOKEN_COLON);
         if (!l->had_duration)
                 return fail_text(l, "unexpected colon before duration in duration expression");
@@ -409,6 +412,8 @@ static Token lex_bracket_end(Lexer *l) {
         return fail_text(l, l->parens ? "unclosed left parenthesis" : "unclosed left bracket");
 }
 
+static Token lex_sign(Lexer *l, int c);
+
 static Token lex_bracket_sign(Lexer *l, int c) {
         l->at++;
         switch (c) {
@@ -424,27 +429,25 @@ static Token lex_bracket_sign(Lexer *l, int c) {
         case ':': return lex_colon(l);
         case ']': l->in_brackets = false; return token(l, TOKEN_RIGHT_BRACKET);
         case '[': return fail_text(l, "unexpected left bracket '['");
-        default:
-                return fail_rune(l, l->bracket_begun ? "unexpected character: " : "unexpected character in duration expression: ",
-                                 l->at - 1);
+        default: break;
         }
+        if (!l->bracket_begun)
+                return fail_rune(l, "unexpected character in duration expression: ", l->at - 1);
+        /* Behind a number anything else is a token like everywhere, which the parser does not expect. */
+        l->at--;
+        return c == '"' || c == '\'' || c == '`' ? lex_string(l) : lex_sign(l, c);
 }
 
 static Token lex_in_brackets(Lexer *l) {
         int c = peek(l);
-        Token t;
-        if (c == END_OF_TEXT) {
-                t = lex_bracket_end(l);
-        } else if (is_digit(c) || (c == '.' && is_digit(byte_at(l, l->at + 1)))) {
-                l->had_duration = true;
-                t = lex_number(l);
-        } else if (is_alpha(c)) {
-                t = lex_duration_word(l);
-        } else {
-                t = lex_bracket_sign(l, c);
-        }
-        l->bracket_begun = true;
-        return t;
+        if (c == END_OF_TEXT)
+                return lex_bracket_end(l);
+        if (is_alpha(c))
+                return lex_duration_word(l);
+        if (!is_digit(c) && (c != '.' || !is_digit(byte_at(l, l->at + 1))))
+                return lex_bracket_sign(l, c);
+        l->bracket_begun = l->had_duration = true;
+        return lex_number(l);
 }
 
 static Token lex_left_bracket(Lexer *l) {

@@ -1,5 +1,6 @@
-/* Words of PromQL. A Lexer knows whether it is inside braces, where keywords are names, or inside the brackets of a range, where only durations
- * are; and it counts parentheses, so that what is left open or closed too often is said as such. */
+/* Words of PromQL. A Lexer knows whether it is inside braces, where keywords are names, or inside the brackets of a
+ * range, where only durations are; and it counts parentheses, so that what is left open or closed too often is said as
+ * such. */
 #pragma once
 
 #include "base/buf.h"
@@ -93,7 +94,7 @@ typedef struct Lexer {
         size_t at, start; /* next byte; begin of the token */
         unsigned parens;
         bool in_braces, in_brackets;
-        bool bracket_begun; /* a token came since the bracket */
+        bool bracket_begun; /* a number came since the bracket */
         bool had_colon, had_duration;
         Buf fault;
 } Lexer;

@@ -23,12 +23,55 @@ static int merge_samples(Exec *x, const RangeSamples *s, MatrixRow *row) {
         return 0;
 }
 
+static double on_line(const RangeSamples *s, size_t i, int64_t t) {
+        double before = s->values[i - 1];
+        return before +
+               (s->values[i] - before) * (double)(t - s->times[i - 1]) / (double)(s->times[i] - s->times[i - 1]);
+}
+
+/* `anchored` and `smoothed`: the window gets a sample on each of its ends, the value before it or what lies on the
+ * line. */
+static int extend(Exec *x, const Node *n, RangeSamples *s) {
+        int64_t begin = n->first_ms - n->range_ms, end = n->first_ms;
+        bool smoothed = n->mode == RANGE_SMOOTHED;
+        size_t first = 0, behind = 0, count = 0;
+        if (s->n_hists)
+                return exec_fail(x, QUERY_EXECUTION,
+                                 "smoothed and anchored modifiers do not work with native histograms");
+        while (first < s->n && s->times[first] <= begin)
+                first++;
+        for (behind = first; behind < s->n && s->times[behind] < end;)
+                behind++;
+        size_t last = smoothed && behind < s->n ? behind : s->n ? s->n - 1 : 0;
+        if (s->n == 0 || s->times[last] <= begin) {
+                *s = (RangeSamples){ 0 };
+                return 0;
+        }
+        Arena *a = &x->root->arena;
+        int64_t *times = ARENA_ARRAY(a, int64_t, behind - first + 2);
+        double *values = ARENA_ARRAY(a, double, behind - first + 2);
+        if (!times || !values)
+                return a->error;
+        times[count] = begin;
+        values[count++] = first == 0 ? s->values[0] : smoothed ? on_line(s, first, begin) : s->values[first - 1];
+        for (size_t i = first; i < behind; i++) {
+                times[count] = s->times[i];
+                values[count++] = s->values[i];
+        }
+        times[count] = end;
+        values[count++] = smoothed && last > 0 && s->times[last] > end ? on_line(s, last, end) : s->values[last];
+        *s = (RangeSamples){ .times = times, .values = values, .n = count };
+        return 0;
+}
+
 static int check_points(Exec *x, uint64_t points) {
         uint64_t most = x->request->limits.max_points;
         if (points <= most)
                 return 0;
-        return exec_fail(x, QUERY_EXECUTION, "the result has more than %llu points (limit query.max_points): ask for less time or fewer series",
-                         (unsigned long long)most);
+        return exec_fail(
+                x, QUERY_EXECUTION,
+                "the result has more than %llu points (limit query.max_points): ask for less time or fewer series",
+                (unsigned long long)most);
 }
 
 static int selected(Exec *x, Node *n, MatrixRow *rows, size_t *ret_n) {
@@ -40,6 +83,8 @@ static int selected(Exec *x, Node *n, MatrixRow *rows, size_t *ret_n) {
                 int r = exec_check(x);
                 if (r == 0)
                         r = range_samples(x, w, n, i, &s);
+                if (r == 0 && n->mode != RANGE_PLAIN)
+                        r = extend(x, n, &s);
                 if (r == 0)
                         r = check_points(x, points += s.n + s.n_hists);
                 if (r == 0)

@@ -13,7 +13,8 @@ static const char *render(const Note *note, Span query, Arena *a) {
 
 static const char *render_omitted(size_t omitted, NoteKind kind, Arena *a) {
         char text[80];
-        int len = snprintf(text, sizeof text, "%zu more %s annotations omitted", omitted, kind == NOTE_WARNING ? "warning" : "info");
+        int len = snprintf(text, sizeof text, "%zu more %s annotations omitted", omitted,
+                           kind == NOTE_WARNING ? "warning" : "info");
         return arena_copy(a, text, (size_t)len);
 }
 

@@ -1,18 +1,41 @@
-/* The parser of PromQL: recursive descent, operators by climbing their precedence. It takes one token at a time and looks at the next one only when
- * it has to, so that of two errors the one that comes first is told. It stops at the first. */
+/* The parser of PromQL: recursive descent, operators by climbing their precedence. It takes one token at a time and
+ * looks at the next one only when it has to, so that of two errors the one that comes first is told. It stops at the
+ * first. */
 #include "query/ast_priv.h"
 #include "query/quote.h"
 
 #include <assert.h>
+#include <math.h>
 
 Span parser_text(const Parser *p, Place place) {
         return (Span){ p->lexer.text.text + place.begin, place.end - place.begin };
+}
+
+/* ---- Errors ---- */
+
+static bool error_begin(Parser *p, Place place) {
+        if (p->result)
+                return false;
+        p->result = -EINVAL;
+        uint32_t line, column;
+        place_line_column(p->lexer.text, place.begin, &line, &column);
+        p->error->place = place;
+        buf_printf(&p->error->text, "%u:%u: parse error: ", line, column);
+        return true;
+}
+
+/* What the lexer cannot read is told before anything that the parser concludes from what came before. */
+static void fail_token(Parser *p) {
+        if (error_begin(p, p->token.place))
+                buf_put(&p->error->text, p->lexer.fault.data, p->lexer.fault.len);
 }
 
 Token parser_peek(Parser *p) {
         if (!p->have_token) {
                 p->token = lexer_next(&p->lexer);
                 p->have_token = true;
+                if (p->token.type == TOKEN_ERROR)
+                        fail_token(p);
         }
         return p->token;
 }
@@ -31,25 +54,6 @@ bool parser_accept(Parser *p, TokenType type) {
         return true;
 }
 
-/* ---- Errors ---- */
-
-void *parser_no_memory(Parser *p) {
-        if (!p->result)
-                p->result = -ENOMEM;
-        return NULL;
-}
-
-static bool error_begin(Parser *p, Place place) {
-        if (p->result)
-                return false;
-        p->result = -EINVAL;
-        uint32_t line, column;
-        place_line_column(p->lexer.text, place.begin, &line, &column);
-        p->error->place = place;
-        buf_printf(&p->error->text, "%u:%u: parse error: ", line, column);
-        return true;
-}
-
 void *parser_fail(Parser *p, Place place, const char *fmt, ...) {
         if (!error_begin(p, place))
                 return NULL;
@@ -62,15 +66,20 @@ void *parser_fail(Parser *p, Place place, const char *fmt, ...) {
         return NULL;
 }
 
+void *parser_no_memory(Parser *p) {
+        if (p->ast->arena.error == -E2BIG)
+                return parser_fail(p, (Place){ 0, p->end }, "the query needs more than %zu MiB as a tree",
+                                   PROMQL_MEMORY_MAX >> 20);
+        if (!p->result)
+                p->result = -ENOMEM;
+        return NULL;
+}
+
 void *parser_unexpected(Parser *p, const char *context, const char *expected) {
         Token t = parser_peek(p);
         if (!error_begin(p, t.place))
                 return NULL;
         Buf *out = &p->error->text;
-        if (t.type == TOKEN_ERROR) {
-                buf_put(out, p->lexer.fault.data, p->lexer.fault.len);
-                return NULL;
-        }
         if (!context && p->aggregations > 0)
                 context = "aggregation";
         buf_put_str(out, "unexpected ");
@@ -92,7 +101,8 @@ const char *quoted(Buf *b, Span s) {
 
 bool parser_enter(Parser *p, Place place) {
         if (p->depth == PROMQL_DEPTH_MAX) {
-                (void)parser_fail(p, place, "expression is nested too deeply, at most %u levels are allowed", PROMQL_DEPTH_MAX);
+                (void)parser_fail(p, place, "expression is nested too deeply, at most %u levels are allowed",
+                                  PROMQL_DEPTH_MAX);
                 return false;
         }
         p->depth++;
@@ -120,7 +130,8 @@ static Expr *new_expr(Parser *p, ExprKind kind, ExprType type, Place place) {
 /* A child makes its parent higher. False when the tree got too high: long chains of operators do that. */
 static bool grow(Parser *p, Expr *e, const Expr *child) {
         if (child->height >= PROMQL_HEIGHT_MAX) {
-                (void)parser_fail(p, e->place, "expression is too long, at most %u operators may follow each other", PROMQL_HEIGHT_MAX);
+                (void)parser_fail(p, e->place, "expression is too long, at most %u operators may follow each other",
+                                  PROMQL_HEIGHT_MAX);
                 return false;
         }
         if (e->height <= child->height)
@@ -164,6 +175,12 @@ static const struct {
 
 static int precedence_of(TokenType t) {
         return (size_t)t < ARRAY_LEN(BINARY) ? BINARY[t].precedence : 0;
+}
+
+/* Whether an expression may begin so. */
+static bool may_begin(TokenType t) {
+        return token_is_metric_name(t) || t == TOKEN_NUMBER || t == TOKEN_DURATION || t == TOKEN_STRING ||
+               t == TOKEN_LEFT_PAREN || t == TOKEN_LEFT_BRACE || t == TOKEN_ADD || t == TOKEN_SUB;
 }
 
 /* (1), (-1), (5m) */
@@ -215,7 +232,9 @@ static bool parse_group(Parser *p, BinaryExpr *b) {
                 return true;
         (void)parser_take(p);
         b->card = t == TOKEN_GROUP_LEFT ? CARD_MANY_TO_ONE : CARD_ONE_TO_MANY;
-        return parser_peek(p).type != TOKEN_LEFT_PAREN || parse_labels(p, &b->include, &b->n_include);
+        t = parser_peek(p).type;
+        bool list = t == TOKEN_LEFT_PAREN || !(may_begin(t) || (t >= TOKEN_FILL && t <= TOKEN_FILL_RIGHT));
+        return !list || parse_labels(p, &b->include, &b->n_include);
 }
 
 /* What stands behind the operator: bool, on or ignoring, group_left or group_right, fill. */
@@ -303,11 +322,6 @@ static bool list_add(Parser *p, ExprList *l, Expr *e) {
         return true;
 }
 
-static bool may_begin(TokenType t) {
-        return token_is_metric_name(t) || t == TOKEN_NUMBER || t == TOKEN_DURATION || t == TOKEN_STRING || t == TOKEN_LEFT_PAREN ||
-               t == TOKEN_LEFT_BRACE || t == TOKEN_ADD || t == TOKEN_SUB;
-}
-
 /* Arguments up to the closing parenthesis; the opening one is taken. */
 static bool parse_arguments_inner(Parser *p, ExprList *out) {
         if (parser_accept(p, TOKEN_RIGHT_PAREN))
@@ -322,8 +336,7 @@ static bool parse_arguments_inner(Parser *p, ExprList *out) {
                 if (comma.type != TOKEN_COMMA)
                         return parser_unexpected(p, NULL, NULL);
                 (void)parser_take(p);
-                Token next = parser_peek(p);
-                if (next.type != TOKEN_ERROR && !may_begin(next.type))
+                if (!may_begin(parser_peek(p).type))
                         return parser_fail(p, comma.place, "trailing commas not allowed in function call args");
         }
 }
@@ -379,12 +392,15 @@ static Expr *take_aggregate_args(Parser *p, Expr *e, const ExprList *args) {
         if (args->n == 0)
                 return parser_fail(p, e->place, "no arguments for aggregate expression provided");
         if (experimental && !(p->features & PROMQL_EXPERIMENTAL_FUNCTIONS))
-                return parser_fail(p, e->place, "%s() is experimental and must be enabled with --enable-feature=promql-experimental-functions",
-                                   aggregate_name(a->op));
+                return parser_fail(
+                        p, e->place,
+                        "%s() is experimental and must be enabled with --enable-feature=promql-experimental-functions",
+                        aggregate_name(a->op));
         size_t want = aggregate_has_param(a->op) ? 2 : 1;
         if (args->n != want)
-                return parser_fail(p, e->place, "wrong number of arguments for aggregate expression provided, expected %zu, got %zu", want,
-                                   args->n);
+                return parser_fail(p, e->place,
+                                   "wrong number of arguments for aggregate expression provided, expected %zu, got %zu",
+                                   want, args->n);
         a->param = want == 2 ? args->list[0] : NULL;
         a->inner = args->list[want - 1];
         return grow(p, e, a->inner) && (!a->param || grow(p, e, a->param)) ? e : NULL;
@@ -421,7 +437,8 @@ static Expr *parse_offset(Parser *p, Expr *e) {
         When *w = when_of(e);
         if (!w)
                 return parser_fail(p, e->place,
-                                   "offset modifier must be preceded by an instant vector selector or range vector selector or a subquery");
+                                   "offset modifier must be preceded by an instant vector selector or range vector "
+                                   "selector or a subquery");
         if (w->offset_ms != 0 || w->offset_expr)
                 return parser_fail(p, e->place, "offset may not be set multiple times");
         if (d->op == DURATION_NUMBER && !d->parens)
@@ -436,13 +453,22 @@ static When *at_target(Parser *p, Expr *e) {
         When *w = when_of(e);
         if (!w)
                 return parser_fail(p, e->place,
-                                   "@ modifier must be preceded by an instant vector selector or range vector selector or a subquery");
+                                   "@ modifier must be preceded by an instant vector selector or range vector selector "
+                                   "or a subquery");
         if (w->at != AT_NONE)
                 return parser_fail(p, e->place, "@ <timestamp> may not be set multiple times");
         return w;
 }
 
-#define MS_LIMIT 9223372036854775807.0
+/* Up to here a time in seconds is exact to the millisecond as a double: 71,000 years. */
+#define MS_LIMIT 0x1p51
+
+static Expr *fail_timestamp(Parser *p, const Expr *e, double v) {
+        if (isfinite(v))
+                return parser_fail(p, e->place, "timestamp out of bounds for @ modifier: %f", v);
+        const char *name = isnan(v) ? "NaN" : v > 0 ? "+Inf" : "-Inf";
+        return parser_fail(p, e->place, "timestamp out of bounds for @ modifier: %s", name);
+}
 
 static Expr *parse_at_time(Parser *p, Expr *e, bool minus) {
         Token t = parser_peek(p);
@@ -454,9 +480,9 @@ static Expr *parse_at_time(Parser *p, Expr *e, bool minus) {
                 return NULL;
         if (minus)
                 v = -v;
-        double ms = __builtin_round(v * 1000);
+        double ms = round(v * 1000);
         if (!(ms < MS_LIMIT && ms > -MS_LIMIT))
-                return parser_fail(p, e->place, "timestamp out of bounds for @ modifier: %f", v);
+                return fail_timestamp(p, e, v);
         When *w = at_target(p, e);
         if (!w)
                 return NULL;
@@ -532,31 +558,30 @@ static bool take_duration(Parser *p, DurationExpr *d, int64_t *ret_ms, DurationE
         return *ret_ms > 0;
 }
 
-static Expr *finish_range(Parser *p, Expr *e, Token bracket, DurationExpr *range) {
+/* `[5m]`, of which the bracket that closes is taken. */
+static Expr *finish_range(Parser *p, Expr *e, Token bracket, const SubqueryExpr *range) {
         const char *why = refuse_range(e);
         if (why)
                 return parser_fail(p, (Place){ bracket.place.begin, p->end }, "%s", why);
-        if (!take_duration(p, range, &e->selector.range_ms, &e->selector.range_expr))
-                return NULL;
+        e->selector.range_ms = range->range_ms;
+        e->selector.range_expr = range->range_expr;
         e->type = TYPE_MATRIX;
         e->place.end = p->end;
         return e;
 }
 
 /* The colon is taken. */
-static Expr *parse_subquery(Parser *p, Expr *inner, DurationExpr *range) {
+static Expr *parse_subquery(Parser *p, Expr *inner, const SubqueryExpr *range) {
         Expr *e = new_expr(p, EXPR_SUBQUERY, TYPE_MATRIX, inner->place);
         if (!e)
                 return NULL;
         SubqueryExpr *s = &e->subquery;
+        *s = *range;
         s->inner = inner;
-        if (!take_duration(p, range, &s->range_ms, &s->range_expr))
-                return NULL;
         if (!parser_accept(p, TOKEN_RIGHT_BRACKET)) {
-                TokenType t = parser_peek(p).type;
-                if (t == TOKEN_COLON || t == TOKEN_COMMA || t == TOKEN_RIGHT_PAREN)
-                        return parser_unexpected(p, "subquery selector", "number, duration, step(), range(), or \"]\"");
+                p->in_step = true;
                 DurationExpr *step = parse_duration(p);
+                p->in_step = false;
                 if (!step || !take_duration(p, step, &s->step_ms, &s->step_expr))
                         return NULL;
                 if (!parser_accept(p, TOKEN_RIGHT_BRACKET))
@@ -568,13 +593,14 @@ static Expr *parse_subquery(Parser *p, Expr *inner, DurationExpr *range) {
 
 static Expr *parse_bracket(Parser *p, Expr *e) {
         Token bracket = parser_take(p);
-        DurationExpr *range = parse_duration(p);
-        if (!range)
+        DurationExpr *d = parse_duration(p);
+        SubqueryExpr range = { 0 };
+        if (!d || !take_duration(p, d, &range.range_ms, &range.range_expr))
                 return NULL;
         if (parser_accept(p, TOKEN_COLON))
-                return parse_subquery(p, e, range);
+                return parse_subquery(p, e, &range);
         if (parser_accept(p, TOKEN_RIGHT_BRACKET))
-                return finish_range(p, e, bracket, range);
+                return finish_range(p, e, bracket, &range);
         return parser_unexpected(p, "subquery or range", "\":\" or \"]\"");
 }
 

@@ -34,6 +34,14 @@ static bool whole_number(Span s, unsigned base, double *ret_v) {
         return true;
 }
 
+/* Digits, with an underscore between two of them or before the first. */
+static bool is_hex(Span s) {
+        for (size_t i = 0; i < s.len; i++)
+                if (s.text[i] == '_' && (i + 1 == s.len || s.text[i + 1] == '_'))
+                        return false;
+        return s.len > 0;
+}
+
 static bool is_octal(Span s) {
         if (s.len < 2 || s.text[0] != '0')
                 return false;
@@ -43,7 +51,8 @@ static bool is_octal(Span s) {
         return true;
 }
 
-/* Whether a number that has no double is too small for one rather than too large: where its first digit that is not 0 stands. */
+/* Whether a number that has no double is too small for one rather than too large: where its first digit that is not 0
+ * stands. */
 static bool is_tiny(const char *text, size_t n) {
         long before = 0, zeros = 0, exponent = 0;
         bool dot = false, seen = false;
@@ -66,7 +75,8 @@ static bool is_tiny(const char *text, size_t n) {
         return (before > 0 ? before : -zeros) + exponent < 0;
 }
 
-/* Decimal text without what Go takes and number_parse() does not: underscores, and a dot without digits behind it. Terminated. */
+/* Decimal text without what Go takes and number_parse() does not: underscores, and a dot without digits behind it.
+ * Terminated. */
 static char *plain_decimal(Parser *p, Span s, size_t *ret_n) {
         char *out = arena_copy(&p->ast->arena, s.text, s.len);
         if (!out)
@@ -85,7 +95,8 @@ static char *plain_decimal(Parser *p, Span s, size_t *ret_n) {
 
 static bool fail_number(Parser *p, Token t, const char *why) {
         CLEANUP(buf_deinit) Buf b = BUF_NULL;
-        return parser_fail(p, t.place, "error parsing number: strconv.ParseFloat: parsing %s: %s", quoted(&b, parser_text(p, t.place)), why);
+        return parser_fail(p, t.place, "error parsing number: strconv.ParseFloat: parsing %s: %s",
+                           quoted(&b, parser_text(p, t.place)), why);
 }
 
 static bool parse_decimal(Parser *p, Token t, Span s, double *ret_v) {
@@ -106,8 +117,10 @@ static bool parse_decimal(Parser *p, Token t, Span s, double *ret_v) {
 
 static bool parse_plain_number(Parser *p, Token t, double *ret_v) {
         Span s = parser_text(p, t.place);
-        if (s.len > 2 && s.text[0] == '0' && (s.text[1] | 0x20) == 'x')
-                return whole_number((Span){ s.text + 2, s.len - 2 }, 16, ret_v) || fail_number(p, t, "invalid syntax");
+        if (s.len >= 2 && s.text[0] == '0' && (s.text[1] | 0x20) == 'x') {
+                Span digits = { s.text + 2, s.len - 2 };
+                return (is_hex(digits) && whole_number(digits, 16, ret_v)) || fail_number(p, t, "invalid syntax");
+        }
         if (is_octal(s) && whole_number(s, 8, ret_v))
                 return true;
         return parse_decimal(p, t, s, ret_v);
@@ -117,8 +130,13 @@ static const struct {
         const char *name;
         int64_t ms;
 } UNITS[] = {
-        { "y", INT64_C(31536000000) }, { "w", INT64_C(604800000) }, { "d", INT64_C(86400000) }, { "h", INT64_C(3600000) },
-        { "ms", 1 },                   { "m", INT64_C(60000) },     { "s", INT64_C(1000) },
+        { "y", INT64_C(31536000000) },
+        { "w", INT64_C(604800000) },
+        { "d", INT64_C(86400000) },
+        { "h", INT64_C(3600000) },
+        { "ms", 1 },
+        { "m", INT64_C(60000) },
+        { "s", INT64_C(1000) },
 };
 /* Place of each in the order in which they may follow each other. */
 static const int UNIT_ORDER[] = { 0, 1, 2, 3, 6, 4, 5 };
@@ -137,6 +155,8 @@ static int parse_units(Span text, int64_t *ret_ms) {
         int last = -1;
         while (s.at < s.end) {
                 uint64_t n;
+                if (*s.at < '0' || *s.at > '9')
+                        return -EINVAL;
                 if (!scan_u64(&s, &n))
                         return -ERANGE;
                 int unit = take_unit(&s);
@@ -152,9 +172,30 @@ static int parse_units(Span text, int64_t *ret_ms) {
         return total > INT64_MAX / 1000000 ? -ERANGE : 0;
 }
 
+/* The first run of letters that is no unit; the lexer lets "hs" and its kind pass. Empty when there is none. */
+static Span unknown_unit(Span text) {
+        Scan s = SCAN(text.text, text.len);
+        while (s.at < s.end) {
+                while (s.at < s.end && *s.at >= '0' && *s.at <= '9')
+                        s.at++;
+                const char *begin = s.at;
+                while (s.at < s.end && (*s.at < '0' || *s.at > '9'))
+                        s.at++;
+                Span unit = { begin, (size_t)(s.at - begin) };
+                Scan one = SCAN(unit.text, unit.len);
+                if (take_unit(&one) < 0 || one.at < one.end)
+                        return unit;
+        }
+        return (Span){ text.text, 0 };
+}
+
 static bool parse_duration_literal(Parser *p, Token t, double *ret_v) {
         int64_t ms;
-        Span s = parser_text(p, t.place);
+        Span s = parser_text(p, t.place), unit = unknown_unit(s);
+        if (unit.len > 0) {
+                CLEANUP(buf_deinit) Buf a = BUF_NULL, b = BUF_NULL;
+                return parser_fail(p, t.place, "unknown unit %s in duration %s", quoted(&a, unit), quoted(&b, s));
+        }
         int r = parse_units(s, &ms);
         if (r == -ERANGE)
                 return parser_fail(p, t.place, "duration out of range");
@@ -179,7 +220,8 @@ static DurationExpr *new_duration(Parser *p, DurationOp op, DurationExpr *left, 
         uint16_t l = left ? left->height : 0, r = right ? right->height : 0;
         *d = (DurationExpr){ .op = op, .left = left, .right = right, .place = place, .height = (l > r ? l : r) + 1 };
         if (d->height > PROMQL_HEIGHT_MAX)
-                return parser_fail(p, place, "expression is too long, at most %u operators may follow each other", PROMQL_HEIGHT_MAX);
+                return parser_fail(p, place, "expression is too long, at most %u operators may follow each other",
+                                   PROMQL_HEIGHT_MAX);
         return d;
 }
 
@@ -196,6 +238,8 @@ static bool is_plain(const DurationExpr *d) {
 static const char EXPECTED[] = "number, duration, step(), or range()";
 
 static DurationExpr *fail_duration(Parser *p) {
+        if (p->in_step)
+                return parser_unexpected(p, "subquery selector", "number, duration, step(), range(), or \"]\"");
         bool brackets = p->lexer.in_brackets || parser_peek(p).type == TOKEN_RIGHT_BRACKET;
         return parser_unexpected(p, brackets ? "subquery or range selector" : "offset", EXPECTED);
 }
@@ -255,6 +299,7 @@ static DurationExpr *parse_parens(Parser *p) {
         if (!is_allowed(p, d->place))
                 return NULL;
         d->parens = true;
+        d->place = (Place){ paren.place.begin, p->end };
         return d;
 }
 
@@ -324,11 +369,11 @@ static DurationExpr *parse_signed(Parser *p) {
 
 static DurationExpr *parse_operator(Parser *p, DurationExpr *left, DurationOp op, int precedence) {
         Token t = parser_take(p);
-        if (!is_allowed(p, left->place) || !parser_enter(p, t.place))
+        if (!parser_enter(p, t.place))
                 return NULL;
         DurationExpr *right = parse_sum(p, precedence == 3 ? 3 : precedence + 1);
         parser_leave(p);
-        if (!right)
+        if (!right || !is_allowed(p, left->place))
                 return NULL;
         bool by_zero = is_plain(right) && right->number == 0;
         if (by_zero && (op == DURATION_DIV || op == DURATION_MOD))

@@ -64,7 +64,7 @@ static bool unquote(Parser *p, Token t, Span *ret_s) {
 
 /* The quoted name of a metric in the braces. */
 static bool take_quoted_metric(Parser *p, SelectorExpr *s, MatcherList *l, Span name, Place place) {
-        if (s->metric.len == 0) {
+        if (s->metric.len == 0 && name.len > 0) {
                 s->metric = name;
                 s->metric_quoted = true;
         }
@@ -91,7 +91,8 @@ static bool parse_matcher(Parser *p, SelectorExpr *s, MatcherList *l) {
         if (string.type != TOKEN_STRING)
                 return parser_unexpected(p, "label matching", "string");
         (void)parser_take(p);
-        return unquote(p, string, &value) && add_matcher(p, l, type, name, value, (Place){ label.place.begin, string.place.end });
+        return unquote(p, string, &value) &&
+               add_matcher(p, l, type, name, value, (Place){ label.place.begin, string.place.end });
 }
 
 /* From the brace that opens to the one that closes. */

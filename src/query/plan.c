@@ -1,13 +1,16 @@
-/* From an expression to a plan, in two passes. The first, from the leaves up, makes the nodes and finds out which results are the same at every
- * step; these are evaluated once. The second, from the root down, gives each node its steps (a subquery has a grid of its own) and
- * finds nodes that are equal to one before: the same text on the same steps. */
+/* From an expression to a plan, in two passes. The first, from the leaves up, makes the nodes and finds out which
+ * results are the same at every step; these are evaluated once. The second, from the root down, gives each node its
+ * steps (a subquery has a grid of its own) and finds nodes that are equal to one before: the same text on the same
+ * steps. */
 #include "query/exec.h"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-/* Looking for equal nodes prints each; a query of more nodes than this was made by a machine that repeats nothing. */
+/* Looking for equal nodes prints each; a query of more nodes or more text than this was made by a machine that repeats
+ * nothing. */
 #define NODES_COMPARED 512u
+#define TEXT_COMPARED 65536u
 
 static Node *node_new(Exec *x, NodeKind kind, const Expr *e, size_t n_kids) {
         if (x->n_nodes == x->cap_nodes) {
@@ -48,7 +51,8 @@ static bool names_has(const Span *names, size_t n, const char *name) {
 
 static bool selects_one_name(const SelectorExpr *s) {
         for (size_t i = 0; i < s->n_matchers; i++)
-                if (s->matchers[i].type == MATCH_EQUAL && s->matchers[i].value.len && span_is(s->matchers[i].name, METRIC_NAME_LABEL))
+                if (s->matchers[i].type == MATCH_EQUAL && s->matchers[i].value.len &&
+                    span_is(s->matchers[i].name, METRIC_NAME_LABEL))
                         return true;
         return false;
 }
@@ -102,6 +106,18 @@ static const Expr *range_argument(const CallExpr *c, size_t *ret_at) {
         return NULL;
 }
 
+/* Samples outside of the window are no use to most functions. */
+static int check_mode(Exec *x, const CallExpr *c, RangeMode mode) {
+        bool grows = c->function == FUNCTION_RATE || c->function == FUNCTION_INCREASE || c->function == FUNCTION_DELTA;
+        bool counts = c->function == FUNCTION_CHANGES || c->function == FUNCTION_RESETS;
+        if (mode == RANGE_PLAIN || grows || (counts && mode == RANGE_ANCHORED))
+                return 0;
+        return exec_fail(x, QUERY_EXECUTION, "%s modifier can only be used with: %s - not with %s",
+                         mode == RANGE_ANCHORED ? "anchored" : "smoothed",
+                         mode == RANGE_ANCHORED ? "changes, delta, increase, rate, resets" : "delta, increase, rate",
+                         function_info(c->function)->name);
+}
+
 /* Kids are the scalar arguments, and behind them what a subquery evaluates. */
 static int build_range(Exec *x, const Expr *e, FunctionId f, Node **ret) {
         const CallExpr *c = &e->call;
@@ -115,6 +131,8 @@ static int build_range(Exec *x, const Expr *e, FunctionId f, Node **ret) {
                 kids[n_kids++] = over->subquery.inner;
         Node *n = node_new(x, NODE_RANGE, e, n_kids);
         int r = n ? build_kids(x, n, kids) : x->arena.error;
+        if (r == 0 && !subquery)
+                r = check_mode(x, c, over->selector.mode);
         if (r < 0)
                 return r;
         const When *when = subquery ? &over->subquery.when : &over->selector.when;
@@ -137,6 +155,8 @@ static int build_absent_range(Exec *x, const Expr *e, Node **ret) {
         int r = n ? build_range(x, e, FUNCTION_PRESENT_OVER_TIME, &n->kids[0]) : x->arena.error;
         if (r < 0)
                 return r;
+        n->kids[0]->drops_name =
+                false; /* whose samples they are does not matter, and names that are kept cannot clash */
         n->invariant = n->kids[0]->invariant;
         n->one_name = true;
         *ret = n;
@@ -158,8 +178,8 @@ static int build_timestamp(Exec *x, const Expr *e, Node **ret) {
 }
 
 static bool is_scalar_constant(FunctionId f) {
-        return f == FUNCTION_TIME || f == FUNCTION_PI || f == FUNCTION_START || f == FUNCTION_END || f == FUNCTION_STEP ||
-               f == FUNCTION_RANGE;
+        return f == FUNCTION_TIME || f == FUNCTION_PI || f == FUNCTION_START || f == FUNCTION_END ||
+               f == FUNCTION_STEP || f == FUNCTION_RANGE;
 }
 
 static NodeKind call_kind(const CallExpr *c) {
@@ -204,7 +224,8 @@ static int build_call(Exec *x, const Expr *e, Node **ret) {
         n->function = c->function;
         n->invariant = n->invariant && !varies_with_time(c->function) && kind != NODE_INFO;
         n->drops_name = kind == NODE_ELEMENT && !function_keeps_name(c->function);
-        n->one_name = kind == NODE_ELEMENT ? n->kids[0]->one_name : kind == NODE_DATE || (kind == NODE_WHOLE && whole_has_one_name(c, n));
+        n->one_name = kind == NODE_ELEMENT ? n->kids[0]->one_name
+                                           : kind == NODE_DATE || (kind == NODE_WHOLE && whole_has_one_name(c, n));
         n->n_args = kind == NODE_ELEMENT ? c->n_args - 1 : 0;
         *ret = n;
         return 0;
@@ -218,11 +239,13 @@ static int build_aggregate(Exec *x, const Expr *e, Node **ret) {
         int r = n ? build_kids(x, n, kids) : x->arena.error;
         if (r < 0)
                 return r;
-        bool picks = a->op == AGGREGATE_TOPK || a->op == AGGREGATE_BOTTOMK || a->op == AGGREGATE_LIMITK || a->op == AGGREGATE_LIMIT_RATIO;
+        bool picks = a->op == AGGREGATE_TOPK || a->op == AGGREGATE_BOTTOMK || a->op == AGGREGATE_LIMITK ||
+                     a->op == AGGREGATE_LIMIT_RATIO;
         /* As in Prometheus the parameter does not count. */
         n->invariant = n->kids[0]->invariant;
         n->one_name = picks ? n->kids[0]->one_name
-                            : a->op != AGGREGATE_COUNT_VALUES && (a->without || !names_has(a->labels, a->n_labels, METRIC_NAME_LABEL));
+                            : a->op != AGGREGATE_COUNT_VALUES &&
+                                      (a->without || !names_has(a->labels, a->n_labels, METRIC_NAME_LABEL));
         *ret = n;
         return 0;
 }
@@ -233,7 +256,8 @@ static bool match_has_one_name(const BinaryExpr *b, const Node *n) {
                 return false;
         if (b->card == CARD_ONE_TO_MANY)
                 return n->kids[1]->one_name;
-        return arithmetic && !(b->on && names_has(b->labels, b->n_labels, METRIC_NAME_LABEL)) ? true : n->kids[0]->one_name;
+        return arithmetic && !(b->on && names_has(b->labels, b->n_labels, METRIC_NAME_LABEL)) ? true
+                                                                                              : n->kids[0]->one_name;
 }
 
 static int build_binary(Exec *x, const Expr *e, Node **ret) {
@@ -332,7 +356,8 @@ static Steps subquery_steps(const Exec *x, const SubqueryExpr *q, const Steps *o
         Steps s = { .step_ms = ms_clamp(q->step_ms ? q->step_ms : x->subquery_step_ms) };
         if (outer->n == 0)
                 return s;
-        int64_t begin = ms_clamp(when_time(&q->when, outer->start_ms) - ms_clamp(q->range_ms)), end = when_time(&q->when, last_time(outer));
+        int64_t begin = ms_clamp(when_time(&q->when, outer->start_ms) - ms_clamp(q->range_ms)),
+                end = when_time(&q->when, last_time(outer));
         s.start_ms = begin / s.step_ms * s.step_ms;
         if (s.start_ms <= begin)
                 s.start_ms += s.step_ms;
@@ -404,8 +429,8 @@ static Node *find_same(SeenList *l, Node *n) {
         uint64_t hash = XXH3_64bits(text.data, text.len);
         for (size_t i = 0; i < l->n; i++) {
                 const Seen *s = &l->seen[i];
-                if (s->hash == hash && s->node->kind == n->kind && same_steps(&s->node->steps, &n->steps) && s->text.len == text.len &&
-                    memcmp(s->text.data, text.data, text.len) == 0)
+                if (s->hash == hash && s->node->kind == n->kind && same_steps(&s->node->steps, &n->steps) &&
+                    s->text.len == text.len && memcmp(s->text.data, text.data, text.len) == 0)
                         return s->node;
         }
         l->seen[l->n++] = (Seen){ .hash = hash, .text = text, .node = n };
@@ -413,7 +438,8 @@ static Node *find_same(SeenList *l, Node *n) {
         return NULL;
 }
 
-/* A node that only stands for another is not looked into, unless it may have to be evaluated all the same (see node_open()). */
+/* A node that only stands for another is not looked into, unless it may have to be evaluated all the same (see
+ * node_open()). */
 static int place(Exec *x, Node *n, const Steps *grid, SeenList *seen) {
         n->steps = *grid;
         if (n->invariant && n->kind != NODE_SCALAR && n->kind != NODE_STRING && grid->n > 1)
@@ -440,7 +466,7 @@ int plan_make(Exec *x) {
         if (r < 0)
                 return r;
         CLEANUP(seen_deinit) SeenList seen = { 0 };
-        if (x->n_nodes <= NODES_COMPARED)
+        if (x->n_nodes <= NODES_COMPARED && x->ast->text.len <= TEXT_COMPARED)
                 seen.seen = calloc(x->n_nodes, sizeof *seen.seen);
         return place(x, x->root, &x->steps, seen.seen ? &seen : NULL);
 }

@@ -52,8 +52,12 @@ static const struct {
         int64_t ms;
         bool exact; /* only where nothing is left: 90d is easier to read than 12w6d */
 } UNITS[] = {
-        { "y", INT64_C(31536000000), true }, { "w", INT64_C(604800000), true }, { "d", INT64_C(86400000), false },
-        { "h", INT64_C(3600000), false },    { "m", INT64_C(60000), false },    { "s", INT64_C(1000), false },
+        { "y", INT64_C(31536000000), true },
+        { "w", INT64_C(604800000), true },
+        { "d", INT64_C(86400000), false },
+        { "h", INT64_C(3600000), false },
+        { "m", INT64_C(60000), false },
+        { "s", INT64_C(1000), false },
         { "ms", 1, false },
 };
 
@@ -148,7 +152,8 @@ static void print_at(const When *w, Buf *out) {
         case AT_END: buf_put_str(out, " @ end()"); break;
         case AT_TIME: {
                 uint64_t ms = w->at_ms < 0 ? 0 - (uint64_t)w->at_ms : (uint64_t)w->at_ms;
-                buf_printf(out, " @ %s%llu.%03u", w->at_ms < 0 ? "-" : "", (unsigned long long)(ms / 1000), (unsigned)(ms % 1000));
+                buf_printf(out, " @ %s%llu.%03u", w->at_ms < 0 ? "-" : "", (unsigned long long)(ms / 1000),
+                           (unsigned)(ms % 1000));
                 break;
         }
         }
@@ -359,8 +364,15 @@ static void print_call(const CallExpr *c, Buf *out) {
         buf_put_char(out, ')');
 }
 
+bool is_infinite_base(const BinaryExpr *b) {
+        return b->op == BINARY_POW && b->left->kind == EXPR_NUMBER && isinf(b->left->number);
+}
+
 static void print_binary(const BinaryExpr *b, Buf *out) {
-        expr_print(b->left, out);
+        if (is_infinite_base(b))
+                buf_put_str(out, "Inf");
+        else
+                expr_print(b->left, out);
         buf_put_char(out, ' ');
         buf_put_str(out, binary_name(b->op));
         print_matching(b, out);

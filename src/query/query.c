@@ -9,14 +9,20 @@
 #define SUBQUERY_STEP_DEFAULT_MS INT64_C(60000)
 #define TIME_MOST_MS (INT64_C(1) << 53) /* what a double holds exactly */
 
+#define SAMPLE_BYTES 16 /* decoded */
+
 struct Query {
         Exec exec;
         QueryResult result;
 };
 
 void query_limits_default(QueryLimits *l) {
-        *l = (QueryLimits){ .timeout = SECONDS(30), .max_samples = 50000000, .max_series = 200000, .max_memory = (size_t)1 << 30,
-                            .max_points = 20000000, .max_steps = 11000 };
+        *l = (QueryLimits){ .timeout = SECONDS(30),
+                            .max_samples = 50000000,
+                            .max_series = 200000,
+                            .max_memory = (size_t)1 << 30,
+                            .max_points = 20000000,
+                            .max_steps = 11000 };
 }
 
 const char *query_fault_name(QueryFault f) {
@@ -53,7 +59,9 @@ int exec_check(Exec *x) {
                 return exec_fail(x, QUERY_CANCELLED, "query was canceled in query execution");
         if (mono_now().ns < x->deadline.ns)
                 return 0;
-        return exec_fail(x, QUERY_TIMEOUT, "query timed out in query execution after %g s (limit query.timeout): ask for less time or fewer series",
+        return exec_fail(x, QUERY_TIMEOUT,
+                         "query timed out in query execution after %g s (limit query.timeout): ask for less time or "
+                         "fewer series",
                          duration_seconds(x->request->limits.timeout));
 }
 
@@ -62,10 +70,11 @@ int exec_count(Exec *x, Node *n, uint64_t samples) {
         atomic_fetch_add_explicit(&n->figures.samples, samples, memory_order_relaxed);
         if (atomic_fetch_add_explicit(&x->samples, samples, memory_order_relaxed) + samples <= most)
                 return 0;
-        return exec_fail(x, QUERY_EXECUTION,
-                         "query processing would load too many samples into memory in query execution: more than %" PRIu64
-                         " (limit query.max_samples): ask for less time or fewer series",
-                         most);
+        return exec_fail(
+                x, QUERY_EXECUTION,
+                "query processing would load too many samples into memory in query execution: more than %" PRIu64
+                " (limit query.max_samples): ask for less time or fewer series",
+                most);
 }
 
 /* An error that nobody has put into words yet. */
@@ -74,11 +83,13 @@ static void describe(Exec *x, int r) {
                 return;
         if (r == -E2BIG)
                 (void)exec_fail(x, QUERY_EXECUTION,
-                                "query needs more than %zu bytes of memory (limit query.max_memory): ask for less time, a longer step or "
+                                "query needs more than %zu bytes of memory (limit query.max_memory): ask for less "
+                                "time, a longer step or "
                                 "fewer series",
                                 x->request->limits.max_memory);
         else if (r == -EOVERFLOW)
-                (void)exec_fail(x, QUERY_EXECUTION, "a result would have more than %u labels, or labels of more than %u bytes", LABELS_MAX,
+                (void)exec_fail(x, QUERY_EXECUTION,
+                                "a result would have more than %u labels, or labels of more than %u bytes", LABELS_MAX,
                                 LABEL_RUN_MAX);
         else
                 (void)exec_fail(x, QUERY_INTERNAL, "query failed: %s", strerror(-r));
@@ -99,14 +110,17 @@ static int take_steps(Exec *x) {
                 return 0;
         }
         if (q->end_ms < q->start_ms)
-                return exec_fail(x, QUERY_BAD_DATA, "invalid parameter \"end\": end timestamp must not be before start time");
+                return exec_fail(x, QUERY_BAD_DATA,
+                                 "invalid parameter \"end\": end timestamp must not be before start time");
         if (q->step_ms <= 0)
                 return exec_fail(x, QUERY_BAD_DATA,
-                                 "invalid parameter \"step\": zero or negative query resolution step widths are not accepted. Try a positive integer");
+                                 "invalid parameter \"step\": zero or negative query resolution step widths are not "
+                                 "accepted. Try a positive integer");
         uint64_t n = (uint64_t)(q->end_ms - q->start_ms) / (uint64_t)q->step_ms + 1;
         if (n > q->limits.max_steps)
                 return exec_fail(x, QUERY_BAD_DATA,
-                                 "exceeded maximum resolution of %u points per timeseries (limit query.max_steps). Try decreasing the query "
+                                 "exceeded maximum resolution of %u points per timeseries (limit query.max_steps). Try "
+                                 "decreasing the query "
                                  "resolution (?step=XX)",
                                  q->limits.max_steps);
         x->steps = (Steps){ .start_ms = q->start_ms, .step_ms = q->step_ms, .n = (size_t)n };
@@ -125,12 +139,14 @@ static int parse(Exec *x) {
         ParseError e = { 0 };
         int r = promql_parse(q->text, q->features, &x->ast, &e);
         if (r == 0)
-                r = ast_resolve(x->ast, q->start_ms, q->instant ? q->start_ms : q->end_ms, q->instant ? 0 : q->step_ms, &e);
+                r = ast_resolve(x->ast, q->start_ms, q->instant ? q->start_ms : q->end_ms, q->instant ? 0 : q->step_ms,
+                                &e);
         r = refuse_text(x, r, &e);
         ExprType type = r == 0 ? x->ast->root->type : TYPE_VECTOR;
         if (r == 0 && !q->instant && type != TYPE_VECTOR && type != TYPE_SCALAR)
                 return exec_fail(x, QUERY_BAD_DATA,
-                                 "invalid parameter \"query\": invalid expression type \"%s\" for range query, must be Scalar or instant Vector",
+                                 "invalid parameter \"query\": invalid expression type \"%s\" for range query, must be "
+                                 "Scalar or instant Vector",
                                  expr_type_name(type));
         return r;
 }
@@ -228,8 +244,6 @@ static void worker_deinit(Worker *w) {
         store_samples_deinit(&w->samples);
         store_samples_deinit(&w->column);
         store_histograms_deinit(&w->histograms);
-        free(w->joined.times);
-        free(w->joined.values);
         buf_deinit(&w->error);
         *w = (Worker){ 0 };
 }
@@ -245,7 +259,9 @@ static void let_go(Exec *x) {
 }
 
 static void take_stats(Exec *x, QueryStats *s) {
-        *s = (QueryStats){ .samples = atomic_load(&x->samples), .series = atomic_load(&x->series), .bytes_read = atomic_load(&x->bytes),
+        *s = (QueryStats){ .samples = atomic_load(&x->samples),
+                           .series = atomic_load(&x->series),
+                           .bytes_read = atomic_load(&x->samples) * SAMPLE_BYTES,
                            .peak_memory = atomic_load(&x->budget.peak) };
         s->peak_samples = s->samples;
         s->total = mono_since(mono_now(), x->started);

@@ -24,16 +24,16 @@ bool rune_decode(const char *bytes, size_t n, uint32_t *ret_rune, size_t *ret_le
         return true;
 }
 
-/* Characters without a shape of their own: controls, format characters, separators but the blank, private use. What is missing here is shown as
- * it is, which harms nobody: a printed string reads back all the same. */
+/* Characters without a shape of their own: controls, format characters, separators but the blank, private use. What is
+ * missing here is shown as it is, which harms nobody: a printed string reads back all the same. */
 static bool is_printable(uint32_t r) {
         static const struct {
                 uint32_t first, last;
         } HIDDEN[] = {
-                { 0x00, 0x1F },     { 0x7F, 0xA0 },     { 0xAD, 0xAD },     { 0x600, 0x605 },     { 0x61C, 0x61C },
-                { 0x180E, 0x180E }, { 0x1680, 0x1680 }, { 0x2000, 0x200F }, { 0x2028, 0x202F },   { 0x205F, 0x206F },
-                { 0x3000, 0x3000 }, { 0xD800, 0xF8FF }, { 0xFEFF, 0xFEFF }, { 0xFFF0, 0xFFFB },   { 0xFFFE, 0xFFFF },
-                { 0xE0000, 0x10FFFF },
+                { 0x00, 0x1F },     { 0x7F, 0xA0 },     { 0xAD, 0xAD },     { 0x600, 0x605 },
+                { 0x61C, 0x61C },   { 0x180E, 0x180E }, { 0x1680, 0x1680 }, { 0x2000, 0x200F },
+                { 0x2028, 0x202F }, { 0x205F, 0x206F }, { 0x3000, 0x3000 }, { 0xD800, 0xF8FF },
+                { 0xFEFF, 0xFEFF }, { 0xFFF0, 0xFFFB }, { 0xFFFE, 0xFFFF }, { 0xE0000, 0x10FFFF },
         };
         for (size_t i = 0; i < ARRAY_LEN(HIDDEN); i++)
                 if (r >= HIDDEN[i].first && r <= HIDDEN[i].last)

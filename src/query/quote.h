@@ -15,8 +15,8 @@ void quote_put_first(Buf *out, Span s, size_t most);
 void quote_put_rune(Buf *out, uint32_t rune);
 /* U+0041 'A' */
 void quote_put_code_point(Buf *out, uint32_t rune);
-/* Takes away the quotes and the escapes of a string that the lexer found good; *ret_s is part of `quoted` or in the arena. -ENOMEM, -E2BIG: the
- * arena's error. */
+/* Takes away the quotes and the escapes of a string that the lexer found good; *ret_s is part of `quoted` or in the
+ * arena. -ENOMEM, -E2BIG: the arena's error. */
 int quote_take(Arena *a, Span quoted, Span *ret_s) MUST_USE;
 /* Whether a name may stand without quotes: [a-zA-Z_][a-zA-Z0-9_]*, colons too in a metric's. */
 bool name_is_plain(Span s, bool colons);

@@ -1,18 +1,19 @@
-/* Functions over ranges: one series, all steps in one pass. Windows only move forwards, so that finding their samples costs next to
- * nothing; what each function does with them is in the other range_*.c. Results are those of a calculation from each window's samples
- * alone, to the last digit: whatever is carried over from one window to the next is exact. */
+/* Functions over ranges: one series, all steps in one pass. Windows only move forwards, so that finding their samples
+ * costs next to nothing; what each function does with them is in the other range_*.c. Results are those of a
+ * calculation from each window's samples alone, to the last digit: whatever is carried over from one window to the next
+ * is exact. */
 #include "query/range_priv.h"
 
 #include <assert.h>
+#include <string.h>
 
 Windows windows_of(const RangeCall *c, const int64_t *times, size_t n) {
-        return (Windows){ .times = times, .n = n, .end = c->first_end_ms, .step = c->end_step_ms, .range = c->range_ms };
+        return (Windows){
+                .times = times, .n = n, .end = c->first_end_ms, .step = c->end_step_ms, .range = c->range_ms
+        };
 }
 
-size_t windows_seek(const int64_t *times, size_t n, size_t at, int64_t bound, size_t *stride) {
-        size_t guess = at + *stride;
-        if (guess <= n && (guess == at || times[guess - 1] <= bound) && (guess == n || times[guess] > bound))
-                return guess;
+size_t windows_search(const int64_t *times, size_t n, size_t at, int64_t bound) {
         /* Steps that double, then halving between the last two. */
         size_t low = at, jump = 1;
         while (jump <= n - low && times[low + jump - 1] <= bound) {
@@ -27,7 +28,6 @@ size_t windows_seek(const int64_t *times, size_t n, size_t at, int64_t bound, si
                 else
                         high = middle;
         }
-        *stride = low - at;
         return low;
 }
 
@@ -93,7 +93,31 @@ static int floats(const RangeCall *c, const RangeSamples *s, double *out) {
 
 /* Those that give for each step what they give for any, when all windows are the same. */
 static bool depends_on_step(FunctionId f) {
-        return f == FUNCTION_PREDICT_LINEAR || f == FUNCTION_QUANTILE_OVER_TIME || f == FUNCTION_DOUBLE_EXPONENTIAL_SMOOTHING;
+        return f == FUNCTION_PREDICT_LINEAR || f == FUNCTION_QUANTILE_OVER_TIME ||
+               f == FUNCTION_DOUBLE_EXPONENTIAL_SMOOTHING;
+}
+
+static bool ends_with(Span s, const char *end) {
+        size_t n = strlen(end);
+        return s.len >= n && memcmp(s.text + s.len - n, end, n) == 0;
+}
+
+/* Who asks for the rate of what is no counter by its name may have meant something else. */
+static void check_counter(const RangeCall *c, const double *v) {
+        static const char *const ENDS[] = { "_total", "_sum", "_count", "_bucket" };
+        if ((c->function != FUNCTION_RATE && c->function != FUNCTION_INCREASE) || c->metric.len == 0)
+                return;
+        for (size_t i = 0; i < ARRAY_LEN(ENDS); i++)
+                if (ends_with(c->metric, ENDS[i]))
+                        return;
+        for (size_t k = 0; k < c->steps->n; k++)
+                if (!is_absent(v[k])) {
+                        notes_add(c->notes, NOTE_INFO, c->place,
+                                  "PromQL info: metric might not be a counter, name does not end in "
+                                  "_total/_sum/_count/_bucket: %s",
+                                  function_quote(c->metric).text);
+                        return;
+                }
 }
 
 static int evaluate(const RangeCall *c, const RangeSamples *s, Row *out) {
@@ -111,14 +135,19 @@ static int evaluate(const RangeCall *c, const RangeSamples *s, Row *out) {
 int range_evaluate(const RangeCall *c, const RangeSamples *s, Row *out) {
         assert(function_is_range(c->function) && c->end_step_ms >= 0);
         size_t n = c->steps->n;
-        if (c->end_step_ms != 0 || n < 2 || depends_on_step(c->function))
-                return evaluate(c, s, out);
+        if (c->end_step_ms != 0 || n < 2 || depends_on_step(c->function)) {
+                int r = evaluate(c, s, out);
+                if (r == 0)
+                        check_counter(c, out->v);
+                return r;
+        }
         Steps first = { c->steps->start_ms, c->steps->step_ms, 1 };
         RangeCall once = *c;
         once.steps = &first;
         int r = evaluate(&once, s, out);
         if (r < 0)
                 return r;
+        check_counter(&once, out->v);
         for (size_t k = 1; k < n; k++)
                 out->v[k] = out->v[0];
         if (!out->h)

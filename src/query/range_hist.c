@@ -1,9 +1,8 @@
-/* Ranges with native histograms in them. Steps whose window has none keep what the floats gave; of the others, some functions leave
- * the histograms out and say so, some take both kinds, and the rest work on histograms alone and refuse a mix. */
+/* Ranges with native histograms in them. Steps whose window has none keep what the floats gave; of the others, some
+ * functions leave the histograms out and say so, some take both kinds, and the rest work on histograms alone and refuse
+ * a mix. */
 #include "query/fhist_priv.h"
 #include "query/range_priv.h"
-
-
 
 /* One window: floats [flo, fhi), histograms [hlo, hhi), of which there is at least one. */
 typedef struct Mixed {
@@ -30,7 +29,8 @@ static const FHist *hist_at(const Mixed *m, size_t i) {
 
 /* ---- rate, increase, delta ---- */
 
-/* What may be subtracted from the last: the first, or nothing when the counter began anew right after it, whatever its buckets were. */
+/* What may be subtracted from the last: the first, or nothing when the counter began anew right after it, whatever its
+ * buckets were. */
 static int first_of_rate(const Mixed *m, bool counter, const FHist **ret_first) {
         const FHist *first = hist_at(m, 0), *second = hist_at(m, 1);
         *ret_first = first;
@@ -67,7 +67,8 @@ static void note_kind(const Mixed *m, bool counter) {
         size_t n = n_hists(m), gauges = 0;
         for (size_t i = 0; i < n; i++)
                 gauges += hist_at(m, i)->reset == FHIST_RESET_GAUGE;
-        bool ends_are_gauges = hist_at(m, 0)->reset == FHIST_RESET_GAUGE && hist_at(m, n - 1)->reset == FHIST_RESET_GAUGE;
+        bool ends_are_gauges =
+                hist_at(m, 0)->reset == FHIST_RESET_GAUGE && hist_at(m, n - 1)->reset == FHIST_RESET_GAUGE;
         if (counter && gauges)
                 note_not_counter(m->c->notes, m->c->place, m->c->metric);
         if (!counter && !ends_are_gauges)
@@ -140,8 +141,8 @@ static int rate(Mixed *m) {
         if (r < 0 || !h)
                 return r;
         double first = hist_at(m, 0)->count;
-        fhist_scale(h, range_extrapolation(m->c, m->end_ms, m->s->hist_times[m->hlo], m->s->hist_times[m->hhi - 1], n_hists(m),
-                                           counter, first, h->count));
+        fhist_scale(h, range_extrapolation(m->c, m->end_ms, m->s->hist_times[m->hlo], m->s->hist_times[m->hhi - 1],
+                                           n_hists(m), counter, first, h->count));
         m->h = h;
         return 0;
 }
@@ -339,16 +340,23 @@ static int end_sample(Mixed *m) {
         else if (is_float)
                 m->v = m->s->values[fi];
         else
-                m->h = m->s->hists[hi];
-        return 0;
+                m->h = fhist_copy(m->c->arena, m->s->hists[hi]);
+        return is_absent(m->v) && !m->h ? m->c->arena->error : 0;
 }
 
 /* How many floats a function needs that leaves histograms out; 0: it does not. */
 static size_t needs_floats(FunctionId f) {
         switch (f) {
-        case FUNCTION_MIN_OVER_TIME: case FUNCTION_MAX_OVER_TIME: case FUNCTION_TS_OF_MIN_OVER_TIME:
-        case FUNCTION_TS_OF_MAX_OVER_TIME: case FUNCTION_STDDEV_OVER_TIME: case FUNCTION_STDVAR_OVER_TIME:
-        case FUNCTION_QUANTILE_OVER_TIME: case FUNCTION_MAD_OVER_TIME: case FUNCTION_DERIV: case FUNCTION_PREDICT_LINEAR:
+        case FUNCTION_MIN_OVER_TIME:
+        case FUNCTION_MAX_OVER_TIME:
+        case FUNCTION_TS_OF_MIN_OVER_TIME:
+        case FUNCTION_TS_OF_MAX_OVER_TIME:
+        case FUNCTION_STDDEV_OVER_TIME:
+        case FUNCTION_STDVAR_OVER_TIME:
+        case FUNCTION_QUANTILE_OVER_TIME:
+        case FUNCTION_MAD_OVER_TIME:
+        case FUNCTION_DERIV:
+        case FUNCTION_PREDICT_LINEAR:
         case FUNCTION_DOUBLE_EXPONENTIAL_SMOOTHING: return 1;
         default: return 0;
         }

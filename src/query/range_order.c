@@ -5,8 +5,8 @@
 
 /* ---- min, max ---- */
 
-/* The samples that are or may still become the extreme of a window, ascending by time: each is less extreme than the one before it.
- * NaN is none, unless there is nothing else. */
+/* The samples that are or may still become the extreme of a window, ascending by time: each is less extreme than the
+ * one before it. NaN is none, unless there is nothing else. */
 typedef struct Queue {
         uint32_t *at; /* a ring of cap, a power of two */
         size_t cap, first, n;
@@ -23,7 +23,8 @@ static int queue_grow(Arena *a, Queue *q) {
         return 0;
 }
 
-/* Whether the later of two makes the earlier one irrelevant. Of equal ones the first is the extreme, but the time is the last one's. */
+/* Whether the later of two makes the earlier one irrelevant. Of equal ones the first is the extreme, but the time is
+ * the last one's. */
 static inline bool replaces(FunctionId f, double later, double earlier) {
         switch (f) {
         case FUNCTION_MAX_OVER_TIME: return later > earlier;

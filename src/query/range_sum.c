@@ -1,9 +1,10 @@
 /* Sums over windows: sum, avg, stddev, stdvar.
  *
- * A sum is calculated anew for each window, from its first sample to its last with Neumaier's correction, because one that is carried over
- * would have other digits. What makes it quick: the windows of several steps at once, whose chains of additions do not wait for
- * each other, and a correction without branches. Knuth's TwoSum finds the same rounding error as Neumaier's comparison does, exactly,
- * unless infinities come in; then the window is calculated in the plain way. */
+ * A sum is calculated anew for each window, from its first sample to its last with Neumaier's correction, because one
+ * that is carried over would have other digits. What makes it quick: the windows of several steps at once, whose chains
+ * of additions do not wait for each other, and a correction without branches. Knuth's TwoSum finds the same rounding
+ * error as Neumaier's comparison does, exactly, unless infinities come in; then the window is calculated in the plain
+ * way. */
 #include "query/range_priv.h"
 
 #define LANES 4
@@ -15,12 +16,6 @@ typedef struct Lanes {
         double sum[LANES], c[LANES];
 } Lanes;
 
-static inline void two_sum(double *sum, double *c, double v) {
-        double t = *sum + v, part = t - *sum;
-        *c += (*sum - (t - part)) + (v - part);
-        *sum = t;
-}
-
 static void sum_lanes(Lanes *l) {
         size_t least = l->n[0];
         double sum[LANES] = { 0 }, c[LANES] = { 0 };
@@ -29,10 +24,10 @@ static void sum_lanes(Lanes *l) {
                         least = l->n[i];
         for (size_t k = 0; k < least; k++)
                 for (int i = 0; i < LANES; i++)
-                        two_sum(&sum[i], &c[i], l->v[i][k]);
+                        range_two_sum(&sum[i], &c[i], l->v[i][k]);
         for (int i = 0; i < LANES; i++) {
                 for (size_t k = least; k < l->n[i]; k++)
-                        two_sum(&sum[i], &c[i], l->v[i][k]);
+                        range_two_sum(&sum[i], &c[i], l->v[i][k]);
                 l->sum[i] = sum[i];
                 l->c[i] = c[i];
         }
@@ -109,8 +104,8 @@ typedef struct Spread {
 
 static inline void spread_add(Spread *s, double v, double count) {
         double distance = v - (s->mean.sum + s->mean.c);
-        two_sum(&s->mean.sum, &s->mean.c, distance / count);
-        two_sum(&s->squares.sum, &s->squares.c, distance * (v - (s->mean.sum + s->mean.c)));
+        range_two_sum(&s->mean.sum, &s->mean.c, distance / count);
+        range_two_sum(&s->squares.sum, &s->squares.c, distance * (v - (s->mean.sum + s->mean.c)));
 }
 
 static double plain_variance(const double *v, size_t n) {

@@ -5,23 +5,46 @@ typedef struct Line {
         double slope, intercept;
 } Line;
 
+typedef struct Sums {
+        KahanSum x, y, xy, x2;
+        bool constant; /* all values are the same */
+} Sums;
+
+static Sums add_up(const int64_t *times, const double *v, size_t n, int64_t origin) {
+        Sums s = { .constant = true };
+        for (size_t i = 0; i < n; i++) {
+                double x = (double)(times[i] - origin) / 1e3;
+                s.constant &= (i == 0) | (v[i] == v[0]);
+                range_two_sum(&s.x.sum, &s.x.c, x);
+                range_two_sum(&s.y.sum, &s.y.c, v[i]);
+                range_two_sum(&s.xy.sum, &s.xy.c, x * v[i]);
+                range_two_sum(&s.x2.sum, &s.x2.c, x * x);
+        }
+        return s;
+}
+
+/* The same where infinities come in. */
+static void add_up_plainly(const int64_t *times, const double *v, size_t n, int64_t origin, Sums *s) {
+        *s = (Sums){ .constant = s->constant };
+        for (size_t i = 0; i < n; i++) {
+                double x = (double)(times[i] - origin) / 1e3;
+                kahan_add(&s->x, x);
+                kahan_add(&s->y, v[i]);
+                kahan_add(&s->xy, x * v[i]);
+                kahan_add(&s->x2, x * x);
+        }
+}
+
 /* Least squares; the intercept is the line's value at `origin`. Values that are all the same give it exactly. */
 static Line regression(const int64_t *times, const double *v, size_t n, int64_t origin) {
-        KahanSum x = { 0 }, y = { 0 }, xy = { 0 }, x2 = { 0 };
-        bool constant = true;
-        for (size_t i = 0; i < n; i++) {
-                constant &= v[i] == v[0] || i == 0;
-                double at = (double)(times[i] - origin) / 1e3;
-                kahan_add(&x, at);
-                kahan_add(&y, v[i]);
-                kahan_add(&xy, at * v[i]);
-                kahan_add(&x2, at * at);
-        }
-        if (constant)
+        Sums s = add_up(times, v, n, origin);
+        if (s.constant)
                 return isinf(v[0]) ? (Line){ NAN, NAN } : (Line){ 0, v[0] };
-        double sum_x = x.sum + x.c, sum_y = y.sum + y.c, sum_xy = xy.sum + xy.c, sum_x2 = x2.sum + x2.c, count = (double)n;
-        double slope = (sum_xy - sum_x * sum_y / count) / (sum_x2 - sum_x * sum_x / count);
-        return (Line){ slope, sum_y / count - slope * sum_x / count };
+        if (!isfinite(s.y.c) || !isfinite(s.xy.c))
+                add_up_plainly(times, v, n, origin, &s);
+        double x = s.x.sum + s.x.c, y = s.y.sum + s.y.c, xy = s.xy.sum + s.xy.c, x2 = s.x2.sum + s.x2.c;
+        double count = (double)n, slope = (xy - x * y / count) / (x2 - x * x / count);
+        return (Line){ slope, y / count - slope * x / count };
 }
 
 void range_trend(const RangeCall *c, const RangeSamples *s, double *out) {

@@ -1,4 +1,5 @@
-/* Rows of rowwise nodes: from the samples of one series to its values at all steps, through everything that looks at one series alone. */
+/* Rows of rowwise nodes: from the samples of one series to its values at all steps, through everything that looks at
+ * one series alone. */
 #include "query/select.h"
 
 #include <assert.h>
@@ -23,23 +24,28 @@ static void select_floats(const Exec *x, const Node *n, const RangeSamples *s, d
         for (size_t k = 0; k < n->steps.n; k++, instant += n->step_ms) {
                 at = samples_until(s->times, s->n, at, instant, &stride);
                 bool fresh = at > 0 && s->times[at - 1] > instant - oldest;
-                v[k] = !fresh ? ABSENT : n->takes_time && !is_stale(s->values[at - 1]) ? (double)s->times[at - 1] / 1000 : s->values[at - 1];
+                v[k] = !fresh                                          ? ABSENT
+                       : n->takes_time && !is_stale(s->values[at - 1]) ? (double)s->times[at - 1] / 1000
+                                                                       : s->values[at - 1];
         }
 }
 
 static int decode(Worker *w, const StoreHistograms *hists, size_t i, FHist **ret_h) {
-        return fhist_decode(&w->arena, (const uint8_t *)hists->bytes.data + hists->offsets[i], hists->offsets[i + 1] - hists->offsets[i], ret_h);
+        return fhist_decode(&w->arena, (const uint8_t *)hists->bytes.data + hists->offsets[i],
+                            hists->offsets[i + 1] - hists->offsets[i], ret_h);
 }
 
 /* Takes the histogram where it is the newer sample. Each is decoded once, however many steps see it. */
-static int select_hists(Exec *x, Worker *w, const Node *n, const RangeSamples *s, const StoreHistograms *hists, Row *row) {
+static int select_hists(Exec *x, Worker *w, const Node *n, const RangeSamples *s, const StoreHistograms *hists,
+                        Row *row) {
         size_t f = 0, h = 0, f_stride = 0, h_stride = 0, decoded = SIZE_MAX;
         FHist *now = NULL;
         for (size_t k = 0; k < n->steps.n; k++) {
                 int64_t instant = n->first_ms + (int64_t)k * n->step_ms;
                 f = samples_until(s->times, s->n, f, instant, &f_stride);
                 h = samples_until(hists->times, hists->n, h, instant, &h_stride);
-                if (h == 0 || hists->times[h - 1] <= instant - x->lookback_ms || (f > 0 && s->times[f - 1] > hists->times[h - 1]))
+                if (h == 0 || hists->times[h - 1] <= instant - x->lookback_ms ||
+                    (f > 0 && s->times[f - 1] > hists->times[h - 1]))
                         continue;
                 int r = decoded == h - 1 ? 0 : decode(w, hists, h - 1, &now);
                 decoded = h - 1;
@@ -69,14 +75,16 @@ static void select_smoothed(const Exec *x, const Node *n, const RangeSamples *s,
                 if (s->times[at - 1] == instant || at == s->n || s->times[at] > instant + x->lookback_ms)
                         v[k] = before;
                 else
-                        v[k] = before + (s->values[at] - before) * (double)(instant - s->times[at - 1]) / (double)(s->times[at] - s->times[at - 1]);
+                        v[k] = before + (s->values[at] - before) * (double)(instant - s->times[at - 1]) /
+                                                (double)(s->times[at] - s->times[at - 1]);
         }
 }
 
 int select_row(Exec *x, Worker *w, const Node *n, const RangeSamples *floats, const StoreHistograms *hists, Row *row) {
         if (n->mode == RANGE_SMOOTHED) {
                 if (hists->n)
-                        return exec_fail(x, QUERY_EXECUTION, "smoothed and anchored modifiers do not work with native histograms");
+                        return exec_fail(x, QUERY_EXECUTION,
+                                         "smoothed and anchored modifiers do not work with native histograms");
                 select_smoothed(x, n, floats, row->v);
                 return 0;
         }
@@ -103,47 +111,48 @@ static void take_args(const Node *n, size_t from, RangeCall *c) {
         }
 }
 
-int function_row(Exec *x, Worker *w, const Node *n, const RangeSamples *s, LabelSet labels, Row *row) {
-        static const Span METRIC = { METRIC_NAME_LABEL, sizeof METRIC_NAME_LABEL - 1 };
-        RangeCall c = { .function = n->function, .end_step_ms = n->step_ms, .range_ms = n->range_ms, .mode = n->mode,
-                        .metric = labelset_get(labels, METRIC), .arena = &w->arena, .notes = &w->notes,
-                        .reach_ms = n->mode == RANGE_PLAIN ? 0 : x->lookback_ms, .error = &w->error };
-        FHist **hists = NULL;
-        for (size_t from = 0; from < n->steps.n; from += STEPS_AT_ONCE) {
-                size_t count = n->steps.n - from < STEPS_AT_ONCE ? n->steps.n - from : STEPS_AT_ONCE;
-                const Steps steps = { step_time(&n->steps, from), n->steps.step_ms, count };
-                Row piece = { .v = row->v + from };
-                c.steps = &steps;
-                c.first_end_ms = n->first_ms + (int64_t)from * n->step_ms;
-                take_args(n, from, &c);
-                int r = range_evaluate(&c, s, &piece);
-                if (r == 0 && piece.h && !hists && !(hists = ARENA_ARRAY(&w->arena, FHist *, n->steps.n)))
-                        r = w->arena.error;
-                if (r == 0 && piece.h)
-                        memcpy(hists + from, piece.h, count * sizeof(FHist *));
-                if (r == -EINVAL)
-                        return exec_fail(x, QUERY_EXECUTION, "%s", buf_cstr(&w->error));
-                if (r == 0 && count < n->steps.n)
-                        r = exec_check(x);
-                if (r < 0)
-                        return r;
-        }
-        row->h = hists;
+/* Some of the steps between two looks at the clock. */
+static int some_steps(const Node *n, RangeCall *c, size_t from, size_t end, const RangeSamples *s, Row *row) {
+        const Steps steps = { step_time(&n->steps, from), n->steps.step_ms, end - from };
+        Row piece = { .v = row->v + from };
+        c->steps = &steps;
+        c->first_end_ms = n->first_ms + (int64_t)from * n->step_ms;
+        take_args(n, from, c);
+        int r = range_evaluate(c, s, &piece);
+        if (r < 0 || !piece.h)
+                return r;
+        if (!row->h)
+                row->h = ARENA_ARRAY(c->arena, FHist *, n->steps.n);
+        if (!row->h)
+                return c->arena->error;
+        memcpy(row->h + from, piece.h, (end - from) * sizeof(FHist *));
         return 0;
 }
 
-static bool any_stale(const double *v, size_t n) {
-        uint64_t found = 0, bits;
-        for (size_t i = 0; i < n; i++) {
-                memcpy(&bits, &v[i], sizeof bits);
-                found |= bits == STALE_BITS;
+int function_steps(Exec *x, Worker *w, const Node *n, const FunctionCall *f, const RangeSamples *s, LabelSet labels,
+                   Row *row) {
+        static const Span METRIC = { METRIC_NAME_LABEL, sizeof METRIC_NAME_LABEL - 1 };
+        RangeCall c = { .function = f->function, .end_step_ms = n->step_ms, .range_ms = n->range_ms, .mode = f->mode,
+                        .metric = labelset_get(labels, METRIC), .arena = &w->arena, .notes = &w->notes,
+                        .reach_ms = n->mode == RANGE_PLAIN ? 0 : x->lookback_ms, .error = &w->error };
+        int r = 0;
+        for (size_t from = f->first; r == 0 && from < f->end; from += STEPS_AT_ONCE) {
+                size_t end = f->end - from < STEPS_AT_ONCE ? f->end : from + STEPS_AT_ONCE;
+                r = some_steps(n, &c, from, end, s, row);
+                if (r == 0 && end < f->end)
+                        r = exec_check(x);
         }
-        return found;
+        return r == -EINVAL ? exec_fail(x, QUERY_EXECUTION, "%s", buf_cstr(&w->error)) : r;
+}
+
+static int function_row(Exec *x, Worker *w, const Node *n, const RangeSamples *s, Row *row) {
+        const FunctionCall c = { .function = n->function, .mode = n->mode, .first = 0, .end = n->steps.n };
+        return function_steps(x, w, n, &c, s, row->labels, row);
 }
 
 /* Takes staleness markers out of what was decoded. */
 static void drop_stale(StoreSamples *s) {
-        if (!any_stale(s->values, s->n))
+        if (!any_absent(s->values, s->n))
                 return;
         size_t n = 0;
         for (size_t i = 0; i < s->n; i++)
@@ -192,7 +201,7 @@ static int raw_row(Exec *x, Worker *w, Node *n, size_t i, Row *row) {
         RangeSamples samples;
         if (n->kind == NODE_RANGE) {
                 int r = range_samples(x, w, n, i, &samples);
-                return r < 0 ? r : function_row(x, w, n, &samples, row->labels, row);
+                return r < 0 ? r : function_row(x, w, n, &samples, row);
         }
         int r = read_raw(x, w, n, i);
         if (r < 0)
@@ -210,21 +219,6 @@ static int selected_row(Exec *x, Worker *w, Node *n, size_t i, Row *row) {
 }
 
 /* ---- Functions over subqueries: the row of what is inside has the samples ---- */
-
-static int joined_reserve(Worker *w, size_t n) {
-        if (n <= w->joined.cap)
-                return 0;
-        int64_t *times = realloc(w->joined.times, n * sizeof *times);
-        if (times)
-                w->joined.times = times;
-        double *values = realloc(w->joined.values, n * sizeof *values);
-        if (values)
-                w->joined.values = values;
-        if (!times || !values)
-                return -ENOMEM;
-        w->joined.cap = n;
-        return 0;
-}
 
 /* A histogram that says that it is a reset says so of the sample before it, which may not be among these. */
 static FHist *without_hint(Arena *a, FHist *h) {
@@ -258,14 +252,16 @@ static int subquery_row(Exec *x, Worker *w, Node *n, size_t i, Row *row) {
         const Node *kid = n->kids[n->n_kids - 1];
         const Row *from = &kid->value.rows[i];
         const Steps *inner = &n->inner;
-        int r = joined_reserve(w, inner->n);
-        if (r < 0)
-                return r;
-        RangeSamples s = { .times = w->joined.times, .values = w->joined.values };
+        int64_t *times = ARENA_ARRAY(&w->arena, int64_t, inner->n);
+        double *values = values_new(&w->arena, inner);
+        if (!times || !values)
+                return w->arena.error;
+        RangeSamples s = { .times = times, .values = values };
+        int r = 0;
         for (size_t k = 0; k < inner->n; k++) {
                 double v = from->v[kid->steps.n == 1 ? 0 : k];
-                w->joined.times[s.n] = step_time(inner, k);
-                w->joined.values[s.n] = v;
+                times[s.n] = step_time(inner, k);
+                values[s.n] = v;
                 s.n += !is_absent(v);
         }
         row->labels = from->labels;
@@ -280,7 +276,7 @@ static int subquery_row(Exec *x, Worker *w, Node *n, size_t i, Row *row) {
                 r = spread.h ? inner_hists(w, &spread, inner, &s) : w->arena.error;
         }
         if (r == 0)
-                r = function_row(x, w, n, &s, row->labels, row);
+                r = function_row(x, w, n, &s, row);
         return r < 0 ? r : row_any(row, &n->steps);
 }
 
@@ -300,8 +296,12 @@ static int element_row(Exec *x, Worker *w, Node *n, size_t i, Row *row) {
                 step_times(n, row, row);
                 return 1;
         }
-        ElementCall c = { .function = n->function, .steps = &n->steps, .n_args = n->n_args, .place = n->expr->call.args[0]->place,
-                          .arena = &w->arena, .notes = &w->notes };
+        ElementCall c = { .function = n->function,
+                          .steps = &n->steps,
+                          .n_args = n->n_args,
+                          .place = n->expr->call.args[0]->place,
+                          .arena = &w->arena,
+                          .notes = &w->notes };
         for (size_t k = 0; k < n->n_args && k < ARRAY_LEN(c.args); k++) {
                 c.args[k] = n->args[k];
                 c.arg_place[k] = n->expr->call.args[k + 1]->place;
@@ -371,7 +371,8 @@ static int hists_by_scalar(Worker *w, const Node *n, const ByScalar *b, Row *row
                 if (!h)
                         continue;
                 const FHist *left = b->vector_right ? NULL : h, *right = b->vector_right ? h : NULL;
-                int r = binary_histograms(&w->arena, b->op, left, b->scalar[k], right, b->scalar[k], &w->notes, n->expr->place, &out, &v, &keep);
+                int r = binary_histograms(&w->arena, b->op, left, b->scalar[k], right, b->scalar[k], &w->notes,
+                                          n->expr->place, &out, &v, &keep);
                 if (r < 0)
                         return r;
                 row->h[k] = b->comparison ? keep && !b->as_bool ? h : NULL : out;
@@ -391,8 +392,10 @@ static void trim_floats(Worker *w, const Node *n, const ByScalar *b, double *v) 
         }
         const char *name = binary_name(b->op);
         if (any)
-                notes_add(&w->notes, NOTE_INFO, n->expr->place,
-                          "PromQL info: incompatible sample types encountered for binary operator \"%s\": float %s float", name, name);
+                notes_add(
+                        &w->notes, NOTE_INFO, n->expr->place,
+                        "PromQL info: incompatible sample types encountered for binary operator \"%s\": float %s float",
+                        name, name);
 }
 
 static int by_scalar_row(Exec *x, Worker *w, Node *n, size_t i, Row *row) {
@@ -478,7 +481,8 @@ int node_row(Exec *x, Worker *w, Node *n, const Steps *steps, size_t i, Row *row
                 r = e < 0 ? e : r;
         }
         if (x->request->explain && !n->has_value)
-                atomic_fetch_add_explicit(&n->figures.ns, (uint64_t)mono_since(mono_now(), begun).ns, memory_order_relaxed);
+                atomic_fetch_add_explicit(&n->figures.ns, (uint64_t)mono_since(mono_now(), begun).ns,
+                                          memory_order_relaxed);
         return r;
 }
 

@@ -1,6 +1,7 @@
-/* Series and samples of selectors. A selection is what one selector, or several equal ones, need of the store: matchers and a stretch of time. It is
- * cut into parts, each read from one tier (tier.c says where); mostly it is one part of raw data, whose list of series is used as it is. With
- * several the lists, all in the order of labels, are merged to one of entries. */
+/* Series and samples of selectors. A selection is what one selector, or several equal ones, need of the store: matchers
+ * and a stretch of time. It is cut into parts, each read from one tier (tier.c says where); mostly it is one part of
+ * raw data, whose list of series is used as it is. With several the lists, all in the order of labels, are merged to
+ * one of entries. */
 #include "query/select.h"
 
 #include <assert.h>
@@ -33,7 +34,8 @@ static const SelectorExpr *selector_of(const Node *n) {
 static int add(Exec *x, Selection *s) {
         if (x->n_selections == x->cap_selections) {
                 size_t cap = x->cap_selections ? 2 * x->cap_selections : 8;
-                Selection **all = arena_grow(&x->arena, x->selections, x->cap_selections * sizeof *all, cap * sizeof *all);
+                Selection **all =
+                        arena_grow(&x->arena, x->selections, x->cap_selections * sizeof *all, cap * sizeof *all);
                 if (!all)
                         return x->arena.error;
                 x->selections = all;
@@ -49,7 +51,8 @@ int selection_of(Exec *x, const Node *n, int64_t begin_ms, int64_t end_ms, Selec
         tier_plan(x, n, &wanted);
         for (size_t i = 0; i < x->n_selections; i++) {
                 Selection *s = x->selections[i];
-                if (s->begin_ms == begin_ms && s->end_ms == end_ms && same_matchers(s->selector, e) && tier_plan_equal(s, &wanted)) {
+                if (s->begin_ms == begin_ms && s->end_ms == end_ms && same_matchers(s->selector, e) &&
+                    tier_plan_equal(s, &wanted)) {
                         *ret_s = s;
                         return 0;
                 }
@@ -80,7 +83,8 @@ static int fail_select(Exec *x, const Selection *s, int r) {
         CLEANUP(buf_deinit) Buf text = BUF_NULL;
         selection_print(s, &text);
         return exec_fail(x, QUERY_EXECUTION,
-                         "%s matches more than %u series or their list takes more than %zu bytes (limits query.max_series, query.max_memory): "
+                         "%s matches more than %u series or their list takes more than %zu bytes (limits "
+                         "query.max_series, query.max_memory): "
                          "add matchers, or ask for less time",
                          buf_cstr(&text), l->max_series, l->max_memory);
 }
@@ -89,7 +93,8 @@ static int open_part(Exec *x, const Selection *s, SelectionPart *p) {
         const QueryLimits *l = &x->request->limits;
         size_t taken = atomic_load_explicit(&x->budget.taken, memory_order_relaxed);
         const StoreLimits limits = { l->max_series, taken < l->max_memory ? l->max_memory - taken : 1 };
-        int r = store_select(x->view, p->tier, s->selector->matchers, s->selector->n_matchers, p->begin_ms, p->end_ms, &limits, &p->list);
+        int r = store_select(x->view, p->tier, s->selector->matchers, s->selector->n_matchers, p->begin_ms, p->end_ms,
+                             &limits, &p->list);
         return r < 0 ? fail_select(x, s, r) : 0;
 }
 
@@ -169,7 +174,8 @@ bool selection_is_raw(const Selection *s) {
         return s->n_parts == 0 || (s->n_parts == 1 && s->parts[0].tier == STORE_RAW);
 }
 
-int selection_part_floats(Exec *x, Node *n, const Selection *s, size_t part, size_t i, RollupColumn column, StoreSamples *ret) {
+int selection_part_floats(Exec *x, Node *n, const Selection *s, size_t part, size_t i, RollupColumn column,
+                          StoreSamples *ret) {
         const SelectionPart *p = &s->parts[part];
         size_t at = s->entries ? s->entries[i].index[part] : i;
         ret->n = 0;

@@ -1,3 +1,4 @@
+#include "query/labelmap.h"
 #include "query/notes.h"
 
 #include <setjmp.h>
@@ -10,12 +11,15 @@
 static LabelSet make(Arena *a, const char *const *pairs, size_t n) {
         Label labels[LABELS_MAX];
         for (size_t i = 0; i < n; i++)
-                labels[i] = (Label){ { pairs[2 * i], strlen(pairs[2 * i]) }, { pairs[2 * i + 1], strlen(pairs[2 * i + 1]) } };
+                labels[i] = (Label){ { pairs[2 * i], strlen(pairs[2 * i]) },
+                                     { pairs[2 * i + 1], strlen(pairs[2 * i + 1]) } };
         CLEANUP(buf_deinit) Buf run = BUF_NULL;
         assert_int_equal(labels_build(labels, n, &run), LABELS_OK);
         return (LabelSet){ (uint8_t *)arena_copy(a, run.data, run.len), (uint32_t)run.len };
 }
-#define MAKE(a, ...) make((a), (const char *const[]){ __VA_ARGS__ }, sizeof((const char *const[]){ __VA_ARGS__ }) / (2 * sizeof(char *)))
+#define MAKE(a, ...)                                                                                                   \
+        make((a), (const char *const[]){ __VA_ARGS__ },                                                                \
+             sizeof((const char *const[]){ __VA_ARGS__ }) / (2 * sizeof(char *)))
 
 static void assert_prints(LabelSet l, const char *wanted) {
         CLEANUP(buf_deinit) Buf text = BUF_NULL;
@@ -41,7 +45,8 @@ static void test_keep_and_without(void **state) {
         CLEANUP(arena_deinit) Arena a = ARENA(&budget);
         LabelSet l = MAKE(&a, "__name__", "up", "b", "2", "d", "4", "f", "6");
         assert_prints(labelset_drop_name(&a, l), "{b=\"2\", d=\"4\", f=\"6\"}");
-        assert_prints(labelset_keep(&a, l, (Span[]){ S("a"), S("b"), S("c"), S("f"), S("g") }, 5), "{b=\"2\", f=\"6\"}");
+        assert_prints(labelset_keep(&a, l, (Span[]){ S("a"), S("b"), S("c"), S("f"), S("g") }, 5),
+                      "{b=\"2\", f=\"6\"}");
         assert_prints(labelset_keep(&a, l, (Span[]){ S("__name__") }, 1), "up");
         assert_prints(labelset_keep(&a, l, NULL, 0), "{}");
         assert_prints(labelset_without(&a, l, (Span[]){ S("a"), S("d"), S("e"), S("f") }, 4, true), "{b=\"2\"}");
@@ -91,6 +96,31 @@ static void test_too_many(void **state) {
         assert_int_equal(a.error, -EOVERFLOW);
 }
 
+/* sets get numbers in the order in which they come, equal ones the same */
+static void test_map(void **state) {
+        ArenaBudget budget = ARENA_BUDGET(1 << 22);
+        CLEANUP(arena_deinit) Arena a = ARENA(&budget);
+        LabelMap map = LABEL_MAP(&a);
+        size_t number;
+        bool added;
+        assert_false(labelmap_find(&map, (LabelSet){ 0 }, &number));
+        for (int round = 0; round < 2; round++)
+                for (size_t i = 0; i < 1000; i++) {
+                        char value[16];
+                        (void)snprintf(value, sizeof value, "%zu", i);
+                        assert_int_equal(labelmap_put(&map, MAKE(&a, "i", value), &number, &added), 0);
+                        assert_int_equal(number, i);
+                        assert_int_equal(added, round == 0);
+                }
+        assert_true(labelmap_find(&map, MAKE(&a, "i", "500"), &number));
+        assert_int_equal(number, 500);
+        assert_false(labelmap_find(&map, MAKE(&a, "i", "1000"), &number));
+        ArenaBudget none = ARENA_BUDGET(100);
+        CLEANUP(arena_deinit) Arena b = ARENA(&none);
+        LabelMap full = LABEL_MAP(&b);
+        assert_int_equal(labelmap_put(&full, MAKE(&a, "i", "1"), &number, &added), -E2BIG);
+}
+
 /* a text is kept once, and not more than so many are */
 static void test_notes(void **state) {
         ArenaBudget budget = ARENA_BUDGET(1 << 20);
@@ -117,6 +147,7 @@ int main(void) {
                 cmocka_unit_test(test_set),
                 cmocka_unit_test(test_canonical),
                 cmocka_unit_test(test_too_many),
+                cmocka_unit_test(test_map),
                 cmocka_unit_test(test_notes),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

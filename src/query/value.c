@@ -55,6 +55,30 @@ int row_set_hist(Arena *a, const Steps *steps, Row *row, size_t k, FHist *h) {
         return 0;
 }
 
+/* A marker is a NaN, and whether one of a few numbers is a NaN is seen for two at once; that there are NaNs is rare
+ * enough for a second look. */
+bool any_absent(const double *v, size_t n) {
+        typedef double Pair __attribute__((vector_size(16), aligned(8)));
+        typedef int64_t Mask __attribute__((vector_size(16)));
+        Mask a = { 0 }, b = { 0 };
+        Pair p, q;
+        size_t i = 0;
+        for (; i + 4 <= n; i += 4) {
+                memcpy(&p, v + i, sizeof p);
+                memcpy(&q, v + i + 2, sizeof q);
+                a |= p != p;
+                b |= q != q;
+        }
+        a |= b;
+        bool nan = a[0] | a[1];
+        for (; i < n; i++)
+                nan |= isnan(v[i]);
+        for (i = 0; nan && i < n; i++)
+                if (is_absent(v[i]))
+                        return true;
+        return false;
+}
+
 bool row_any(const Row *row, const Steps *steps) {
         for (size_t k = 0; k < steps->n; k++)
                 if (row_has(row, k))
@@ -73,6 +97,14 @@ int rowlist_add(RowList *l, Row row) {
         }
         l->rows[l->n++] = row;
         return 0;
+}
+
+void rows_drop_empty(Value *v, const Steps *steps) {
+        size_t kept = 0;
+        for (size_t i = 0; i < v->n_rows; i++)
+                if (row_any(&v->rows[i], steps))
+                        v->rows[kept++] = v->rows[i];
+        v->n_rows = kept;
 }
 
 int fail_same_labels(Exec *x) {

@@ -1,4 +1,5 @@
-/* Functions that need all series at once: absent, scalar, vector, sort; those of labels and of buckets are in the other whole_*.c. */
+/* Functions that need all series at once: absent, scalar, vector, sort; those of labels and of buckets are in the other
+ * whole_*.c. */
 #include "query/whole_priv.h"
 
 #include <stdarg.h>
@@ -155,10 +156,12 @@ static int sort(const WholeCall *c, const Value *arg, Value *ret_value) {
         }
         /* The rows of a range query are in the order of their labels in any case. */
         if (c->steps->n == 1)
-                qsort(items, arg->n_rows, sizeof *items, c->call->call.function == FUNCTION_SORT ? ascending : descending);
+                qsort(items, arg->n_rows, sizeof *items,
+                      c->call->call.function == FUNCTION_SORT ? ascending : descending);
         else
                 notes_add(c->notes, NOTE_WARNING, c->call->place,
-                          "PromQL warning: sort is ineffective for range queries since results are always ordered by labels");
+                          "PromQL warning: sort is ineffective for range queries since results are always ordered by "
+                          "labels");
         for (size_t i = 0; i < arg->n_rows; i++)
                 rows[i] = items[i].row;
         *ret_value = (Value){ .type = TYPE_VECTOR, .rows = rows, .n_rows = arg->n_rows };
@@ -180,6 +183,6 @@ int whole_evaluate(const WholeCall *c, const Value *args, Value *ret_value) {
         case FUNCTION_HISTOGRAM_QUANTILE: return whole_histogram_quantile(c, args, ret_value);
         case FUNCTION_HISTOGRAM_QUANTILES: return whole_histogram_quantiles(c, args, ret_value);
         case FUNCTION_HISTOGRAM_FRACTION: return whole_histogram_fraction(c, args, ret_value);
-        default: return whole_refuse(c, "%s() is not evaluated over whole vectors", function_info(c->call->call.function)->name);
+        default: return whole_refuse(c, "not a function of whole vectors");
         }
 }

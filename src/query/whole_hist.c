@@ -1,8 +1,8 @@
 /* Quantiles and fractions of histograms, classic and native.
  *
- * The series of a classic histogram differ in their label `le` alone. They are found and put in the order of their bounds once for all
- * steps; a step then takes those of them that have a value. Where a native histogram of the same name and labels has one too, neither
- * counts. */
+ * The series of a classic histogram differ in their label `le` alone. They are found and put in the order of their
+ * bounds once for all steps; a step then takes those of them that have a value. Where a native histogram of the same
+ * name and labels has one too, neither counts. */
 #include "base/number.h"
 #include "query/fhist_priv.h"
 #include "query/whole_priv.h"
@@ -38,15 +38,15 @@ typedef struct Repairs {
 
 typedef struct Histograms {
         const WholeCall *c;
-        size_t arg;        /* which argument is the vector */
+        size_t arg; /* which argument is the vector */
         const Value *in;
         Group *groups;
         size_t n_groups;
-        const Row **natives; /* rows with native histograms */
+        const Row **natives;         /* rows with native histograms */
         const Group **native_groups; /* the classic one that each conflicts with, or NULL */
         size_t n_natives;
-        uint32_t *slots;   /* hash table of groups, numbers from 1 */
-        size_t n_slots;    /* a power of two */
+        uint32_t *slots; /* hash table of groups, numbers from 1 */
+        size_t n_slots;  /* a power of two */
         Bucket *scratch;
 } Histograms;
 
@@ -107,8 +107,8 @@ static int add_row(Histograms *h, const Row *row) {
                 return add_bucket(h, row, upper);
         Span metric = labelset_get(row->labels, (Span){ METRIC_NAME_LABEL, sizeof METRIC_NAME_LABEL - 1 });
         notes_add(h->c->notes, NOTE_WARNING, whole_place(h->c, h->arg),
-                  "PromQL warning: bucket label \"le\" is missing or has a malformed value of %s%s", function_quote(le).text,
-                  function_for_metric(metric).text);
+                  "PromQL warning: bucket label \"le\" is missing or has a malformed value of %s%s",
+                  function_quote(le).text, function_for_metric(metric).text);
         return 0;
 }
 
@@ -157,13 +157,15 @@ static bool group_has(const Group *g, size_t k) {
 }
 
 static Span name_of(const WholeCall *c, LabelSet labels) {
-        return c->delayed_names ? labelset_get(labels, (Span){ METRIC_NAME_LABEL, sizeof METRIC_NAME_LABEL - 1 }) : (Span){ "", 0 };
+        return c->delayed_names ? labelset_get(labels, (Span){ METRIC_NAME_LABEL, sizeof METRIC_NAME_LABEL - 1 })
+                                : (Span){ "", 0 };
 }
 
 static void note_conflict(const Histograms *h, LabelSet labels) {
         Span metric = labelset_get(labels, (Span){ METRIC_NAME_LABEL, sizeof METRIC_NAME_LABEL - 1 });
         notes_add(h->c->notes, NOTE_WARNING, whole_place(h->c, h->arg),
-                  "PromQL warning: vector contains a mix of classic and native histograms%s", function_for_metric(metric).text);
+                  "PromQL warning: vector contains a mix of classic and native histograms%s",
+                  function_for_metric(metric).text);
 }
 
 /* The buckets of one step, equal bounds put together; 0 when there are none, or a native histogram is in the way. */
@@ -276,7 +278,8 @@ static double bucket_rank(const Bucket *b, size_t n, double v) {
                 if (lower >= v)
                         return rank;
                 if (b[i].upper > v)
-                        return lower == -INFINITY ? b[i].count : rank + (b[i].count - rank) * (v - lower) / (b[i].upper - lower);
+                        return lower == -INFINITY ? b[i].count
+                                                  : rank + (b[i].count - rank) * (v - lower) / (b[i].upper - lower);
                 rank = b[i].count;
         }
         return INFINITY;
@@ -321,10 +324,11 @@ static void note_repairs(const WholeCall *c, const Repairs *r, Span metric) {
         print_time(r->max_ms, to);
         notes_add(c->notes, NOTE_INFO, whole_place(c, 1),
                   "PromQL info: input to histogram_quantile needed to be fixed for monotonicity (see "
-                  "https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)%s, from buckets %s to %s, "
+                  "https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)%s, from "
+                  "buckets %s to %s, "
                   "with a max diff of %.2g, over %zu samples from %s to %s",
-                  function_for_metric(metric).text, function_number(r->min_bucket).text, function_number(r->max_bucket).text,
-                  r->max_diff, r->n, from, to);
+                  function_for_metric(metric).text, function_number(r->min_bucket).text,
+                  function_number(r->max_bucket).text, r->max_diff, r->n, from, to);
 }
 
 static void note_nan(const WholeCall *c, FHistNan nan, Span metric) {
@@ -354,7 +358,8 @@ static double native_quantile(const Histograms *h, size_t i, size_t k, double q)
         return v;
 }
 
-/* One quantile of all histograms: rows for natives, then for groups. `wanted`: only the steps where q is this (NULL: all). */
+/* One quantile of all histograms: rows for natives, then for groups. `wanted`: only the steps where q is this (NULL:
+ * all). */
 static int quantile_rows(const Histograms *h, const double *q, const double *wanted, Row *rows) {
         const WholeCall *c = h->c;
         Repairs nameless = { 0 };
@@ -369,7 +374,7 @@ static int quantile_rows(const Histograms *h, const double *q, const double *wan
         for (size_t i = 0; i < h->n_groups; i++) {
                 const Group *g = &h->groups[i];
                 Row *row = &rows[h->n_natives + i];
-                Repairs own = { 0 }, one, *all = c->delayed_names ? &own : &nameless;
+                Repairs own = { 0 }, one = { 0 }, *all = c->delayed_names ? &own : &nameless;
                 bool forced;
                 int r = begin_row(c, g->key, row);
                 if (r < 0)
@@ -438,7 +443,8 @@ static int labelled_rows(const Histograms *h, Span label, const double *q, size_
         int r = quantile_rows(h, q, &q[k], rows);
         Quoted text = label_of(q[k]);
         for (size_t i = 0; r == 0 && i < h->n_natives + h->n_groups; i++) {
-                rows[i].labels = labelset_set(h->c->arena, rows[i].labels, label, (Span){ text.text, strlen(text.text) });
+                rows[i].labels =
+                        labelset_set(h->c->arena, rows[i].labels, label, (Span){ text.text, strlen(text.text) });
                 if (!rows[i].labels.run)
                         r = h->c->arena->error;
         }
@@ -479,7 +485,8 @@ static double native_fraction(const Histograms *h, size_t i, size_t k, double lo
         double v = fhist_fraction_nan(hist, lower, upper, &nan);
         if (nan)
                 notes_add(h->c->notes, NOTE_INFO, whole_place(h->c, 0),
-                          "PromQL info: input to histogram_fraction has NaN observations, which are excluded from all fractions%s",
+                          "PromQL info: input to histogram_fraction has NaN observations, which are excluded from all "
+                          "fractions%s",
                           function_for_metric(name_of(h->c, h->natives[i]->labels)).text);
         return v;
 }

@@ -1,4 +1,5 @@
-/* Functions of labels: label_replace, label_join, sort_by_label. They touch no values: rows of the result share them. */
+/* Functions of labels: label_replace, label_join, sort_by_label. They touch no values: rows of the result share them.
+ */
 #include "base/escape.h"
 #include "base/regex.h"
 #include "query/whole_priv.h"
@@ -49,7 +50,8 @@ int whole_label_replace(const WholeCall *c, const Value *args, Value *ret_value)
         if (r < 0)
                 return whole_refuse(c, "invalid regular expression in label_replace(): %.*s", (int)text.len, text.text);
         if (!is_label_name(name))
-                return whole_refuse(c, "invalid destination label name in label_replace(): %.*s", (int)name.len, name.text);
+                return whole_refuse(c, "invalid destination label name in label_replace(): %.*s", (int)name.len,
+                                    name.text);
         r = copy_rows(c, &args[0], ret_value);
         for (size_t i = 0; r == 0 && i < ret_value->n_rows; i++) {
                 Row *row = &ret_value->rows[i];
@@ -67,10 +69,11 @@ int whole_label_join(const WholeCall *c, const Value *args, Value *ret_value) {
         CLEANUP(buf_deinit) Buf value = BUF_WITH_LIMIT(LABEL_RUN_MAX);
         for (size_t i = 3; i < n; i++)
                 if (!is_label_name(args[i].string))
-                        return whole_refuse(c, "invalid source label name in label_join(): %.*s", (int)args[i].string.len,
-                                            args[i].string.text);
+                        return whole_refuse(c, "invalid source label name in label_join(): %.*s",
+                                            (int)args[i].string.len, args[i].string.text);
         if (!is_label_name(name))
-                return whole_refuse(c, "invalid destination label name in label_join(): %.*s", (int)name.len, name.text);
+                return whole_refuse(c, "invalid destination label name in label_join(): %.*s", (int)name.len,
+                                    name.text);
         int r = copy_rows(c, &args[0], ret_value);
         for (size_t k = 0; r == 0 && k < ret_value->n_rows; k++) {
                 buf_reset(&value);
@@ -145,7 +148,8 @@ static int compare_rows(const void *a, const void *b, void *order) {
 }
 
 int whole_sort_by_label(const WholeCall *c, const Value *args, Value *ret_value) {
-        LabelOrder order = { args + 1, c->call->call.n_args - 1, c->call->call.function == FUNCTION_SORT_BY_LABEL ? 1 : -1 };
+        LabelOrder order = { args + 1, c->call->call.n_args - 1,
+                             c->call->call.function == FUNCTION_SORT_BY_LABEL ? 1 : -1 };
         int r = copy_rows(c, &args[0], ret_value);
         if (r == 0)
                 qsort_r(ret_value->rows, ret_value->n_rows, sizeof *ret_value->rows, compare_rows, &order);

@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 
 #define SOURCE_MAX 63u
 #define THREADS_MAX 256u
@@ -230,6 +231,9 @@ static void help(Pool *p, Group *g) {
 
 static void thread_loop(void *context) {
         Pool *p = context;
+        /* Of this thread alone, on Linux. Where it is not allowed, work is done all the same. */
+        if (p->options.nice)
+                (void)setpriority(PRIO_PROCESS, 0, p->options.nice);
         lock(&p->lock);
         while (!p->stop) {
                 Job *j = take_job(p);

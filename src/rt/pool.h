@@ -13,6 +13,7 @@ typedef struct PoolOptions {
         unsigned max_waiting;  /* jobs in the queue, of all; and of one source */
         unsigned max_waiting_source;
         unsigned max_running_source; /* jobs of one source at a time; 0: as many as there are threads */
+        int nice;              /* of the threads: 10 gives way to all others of the program */
 } PoolOptions;
 
 /* work() runs on one of the threads, then done() on the loop's. */

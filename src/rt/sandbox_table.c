@@ -54,6 +54,7 @@ static const SandboxRule COMMON[] = {
         CALL("geteuid"), CALL("getgid"), CALL("getegid"), CALL("getresuid"), CALL("getresgid"), CALL("getgroups"),
         CALL("capget"), CALL("uname"), CALL("sysinfo"), CALL("getrusage"), CALL("getrlimit"), CALL("ugetrlimit"),
         CALL("getpriority"), CALL("sched_getaffinity"), CALL("sched_getparam"), CALL("sched_getscheduler"),
+        WITH("setpriority", 1, 0), /* its own */
         CALL("sched_getattr"), CALL("getcpu"), CALL("getrandom"), CALL("rseq"), CALL("set_robust_list"),
         CALL("get_robust_list"), CALL("set_tid_address"), CALL("arch_prctl"), CALL("exit"), CALL("exit_group"),
         WITHOUT("prlimit64", 2), /* reading limits */

@@ -11,7 +11,7 @@
 bool keeper_flush_due(Store *s) {
         MonoTime now = store_mono(s);
         WalStats wal;
-        if (s->head.frozen)
+        if (s->head.frozen || s->unmoved)
                 return true;
         wal_stats(s->wal, &wal);
         LOCK_SCOPE(&s->lock);
@@ -208,7 +208,7 @@ int keeper_flush(Store *s) {
                 lock(&s->lock);
                 bool empty = s->head.current->samples == 0;
                 unlock(&s->lock);
-                if (empty)
+                if (empty && !s->unmoved)
                         return 0;
                 r = freeze(s, &s->frozen_segment);
         }
@@ -217,6 +217,10 @@ int keeper_flush(Store *s) {
         if (r < 0)
                 return r;
         s->last_flush = store_mono(s);
+        if (s->unmoved) {
+                s->unmoved = false;
+                store_event(s, STORE_EVENT_LOG, true, "what was in the log is in files");
+        }
         store_count(s, &s->stats.flushes, 1);
         store_count(s, &s->stats.flush_ns, (uint64_t)mono_since(s->last_flush, began).ns);
         r = wal_remove_before(s->wal, s->frozen_segment);

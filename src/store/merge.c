@@ -115,7 +115,6 @@ typedef struct Merge {
         Rows rows;
         HistogramRows histograms;
         uint64_t duplicates;
-        PartDamage damage;
 } Merge;
 
 static void merge_deinit(Merge *m) {
@@ -128,8 +127,15 @@ static void merge_deinit(Merge *m) {
         m->catalog = catalog_unref(m->catalog);
 }
 
+/* The series at `at`, or the next one whose page is good. */
 static int input_read(Input *in) {
-        return in->at < in->n ? part_cursor_series(in->cursor, in->at, &in->run, &in->chunks, &in->n_chunks) : 0;
+        for (; in->at < in->n; in->at++) {
+                int r = part_cursor_series(in->cursor, in->at, &in->run, &in->chunks, &in->n_chunks);
+                if (r != -EBADMSG)
+                        return r;
+                in->part->damaged = true;
+        }
+        return 0;
 }
 
 static int compare_inputs(const Input *a, const Input *b) {
@@ -153,11 +159,16 @@ static int gather(Merge *m, const Input *in, const Buf *run) {
         const PartChunk *chunks = in->chunks;
         size_t n = in->n_chunks, from = rows_count(&m->rows), hfrom = histogram_rows_count(&m->histograms);
         int r = 0;
-        for (size_t i = 0; r == 0 && i < n; i++)
+        for (size_t i = 0; r == 0 && i < n; i++) {
                 if (chunks[i].kind == CHUNK_HISTOGRAMS)
                         r = histogram_rows_add(&m->histograms, in->part->part, &chunks[i], INT64_MIN, INT64_MAX);
                 else
                         r = rows_add(&m->rows, in->part->part, &chunks[i], INT64_MIN, INT64_MAX);
+                if (r == -EBADMSG) { /* the rest of the part is good for all that */
+                        in->part->damaged = true;
+                        r = 0;
+                }
+        }
         for (size_t i = 0; r == 0 && i < m->catalog->n_graves; i++) {
                 const Grave *g = &m->catalog->graves[i];
                 if (in->part->entry.meta.id >= g->below_part ||
@@ -196,10 +207,6 @@ static int merge_series(Merge *m, Input *first) {
                 in->at++;
                 if (r == 0)
                         r = input_read(in);
-                if (r == -EBADMSG) {
-                        in->part->damaged = true;
-                        m->damage.text[0] = '\0';
-                }
         }
         return r < 0 ? r : write_series(m, &run);
 }
@@ -217,32 +224,27 @@ static int merge_open(Merge *m) {
                 r = part_cursor_new(in->part->part, &in->cursor);
                 if (r == 0)
                         r = input_read(in);
-                if (r == -EBADMSG)
-                        in->part->damaged = true;
         }
         return r;
 }
 
-/* An input whose bytes are wrong is kept aside, so that the others can be merged; an operator decides about it. */
-static int quarantine(Store *s, const Choice *c) {
-        Manifest *next = manifest_dup(s->manifest);
-        if (!next)
-                return -ENOMEM;
+/* An input with wrong bytes has given what was good of it. The file is kept, not read: an operator decides about it. */
+static void put_aside(Manifest *next, uint64_t id) {
+        for (size_t i = 0; i < next->n_parts; i++)
+                if (next->parts[i].meta.id == id)
+                        next->parts[i].quarantined = true;
+}
+
+static void name_damage(Store *s, const Choice *c) {
         for (size_t i = 0; i < c->n; i++) {
-                const PartMeta *meta = &c->parts[i]->entry.meta;
-                PartDamage damage = { "a checksum is wrong" };
+                PartDamage damage = { "" };
                 if (!c->parts[i]->damaged)
                         continue;
                 if (part_verify(c->parts[i]->part, &damage) == 0)
-                        (void)snprintf(damage.text, sizeof damage.text, "part %llu: could not be read", (unsigned long long)meta->id);
+                        (void)snprintf(damage.text, sizeof damage.text, "part %llu: could not be read", (unsigned long long)c->parts[i]->entry.meta.id);
                 store_count(s, &s->stats.damaged, 1);
-                store_event(s, STORE_EVENT_DAMAGE, false, "%s", damage.text);
-                for (size_t k = 0; k < next->n_parts; k++)
-                        if (next->parts[k].meta.id == meta->id)
-                                next->parts[k].quarantined = true;
+                store_event(s, STORE_EVENT_DAMAGE, false, "%s; what is good of it was merged, the file is put aside", damage.text);
         }
-        int r = keeper_commit(s, next, false);
-        return r < 0 ? r : 1;
 }
 
 static int finish(Merge *m, Manifest *next, PartMeta *meta) {
@@ -256,7 +258,10 @@ static int finish(Merge *m, Manifest *next, PartMeta *meta) {
                 const PartEntry *e = &c->parts[i]->entry;
                 entry.age = e->age < entry.age ? e->age : entry.age;
                 entry.rolled = entry.rolled && e->rolled;
-                manifest_drop(next, e->meta.id);
+                if (c->parts[i]->damaged)
+                        put_aside(next, e->meta.id);
+                else
+                        manifest_drop(next, e->meta.id);
         }
         if (c->tier == STORE_RAW && c->final && !entry.rolled)
                 for (size_t i = 0; i < next->n_parts; i++)
@@ -286,8 +291,6 @@ static int merge(Store *s, const Choice *c) {
                 r = part_writer_new(s->vfs, name, &meta, c->final ? CODEC_SMALL : CODEC_FAST, &m.writer);
         for (Input *first; r == 0 && (first = first_input(&m));)
                 r = merge_series(&m, first);
-        if (r == -EBADMSG)
-                return quarantine(s, c);
         if (r == 0)
                 r = finish(&m, next, &meta);
         if (r == 0)
@@ -296,6 +299,7 @@ static int merge(Store *s, const Choice *c) {
                 keeper_abandon(s, first_id);
                 return r;
         }
+        name_damage(s, c);
         store_count(s, &s->stats.duplicates, m.duplicates);
         return 1;
 }

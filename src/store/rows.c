@@ -53,8 +53,13 @@ int rows_add(Rows *x, const Part *p, const PartChunk *chunk, int64_t begin_ms, i
                 if (r == 0)
                         x->columns[c].len += n * sizeof *values;
         }
-        if (r < 0)
+        if (r < 0) {
+                /* Columns that were good are of no use without the others. */
+                for (size_t c = 0; c < ROLLUP_COLUMN_COUNT; c++)
+                        if (x->columns[c].len > before * sizeof(double))
+                                x->columns[c].len = before * sizeof(double);
                 return r;
+        }
         x->times.len += n * sizeof *times;
         x->mask |= mask;
         for (size_t c = 0; c < ROLLUP_COLUMN_COUNT; c++)

@@ -3,11 +3,13 @@
  *   1. lock the directory; load the manifest, or make one in an empty directory
  *   2. open its parts; what is damaged is quarantined, the rest is served
  *   3. replay the log from the manifest's first segment on
- *   4. begin a new segment
- *   5. remove files that no manifest names: leftovers of a flush or merge that was cut off
+ *   4. remove files that no manifest names: leftovers of a flush or merge that was cut off
+ *   5. flush what was replayed to parts, so that nothing that is taken from now on relies on files that an earlier process may have
+ *      failed to write without our knowing (invariant 5 of wal.c)
  *
- * A file of another version ends it before anything was changed. Any step may be cut off by a crash and done again: only the
- * last one takes anything away, and only what nobody refers to. */
+ * A file of another version ends it before anything was changed. Any step may be cut off by a crash and done again: only step 4
+ * takes anything away, and only what nobody refers to. When 5 fails, the disk lets itself be read and not written: the
+ * store is open all the same, serves what there is, takes nothing, and tries again every ten seconds. */
 #include "store/store_priv.h"
 
 #include <assert.h>
@@ -125,9 +127,11 @@ static int open_log(Store *s, PartDamage *ret_damage) {
                 return r;
         uint32_t next = report.last_segment >= s->manifest->wal_first ? report.last_segment + 1 : s->manifest->wal_first;
         WalOptions o = { .store = s->manifest->store, .segment_bytes = SEGMENT_BYTES, .pending_bytes = PENDING_BYTES,
-                         .next_segment = next, .next_lsn = report.last_lsn + 1 };
+                         .next_segment = next, .next_lsn = report.last_lsn + 1, .mono = s->options.mono,
+                         .clock_context = s->options.clock_context, .moved = true };
         s->appended = s->acked = report.last_lsn;
         s->naming = report.last_lsn + 1;
+        s->unmoved = report.records > 0;
         return wal_open(s->vfs, &o, &s->wal);
 }
 
@@ -185,9 +189,19 @@ static int open_files(Store *s, PartDamage *ret_damage) {
                 r = open_metadata(s, ret_damage);
         if (r == 0)
                 r = open_log(s, ret_damage);
-        if (r == 0 && before != count_quarantined(s->manifest) && !s->options.read_only)
-                r = manifest_save(s->vfs, s->manifest);
-        return r < 0 || s->options.read_only ? r : store_remove_leftovers(s);
+        if (r < 0 || s->options.read_only)
+                return r;
+        /* What fails from here on is made up for later. */
+        if (before != count_quarantined(s->manifest) && manifest_save(s->vfs, s->manifest) < 0)
+                s->unsure_id = s->next_id;
+        s->leftovers = s->unsure_id || store_remove_leftovers(s) < 0;
+        return 0;
+}
+
+static void move_replayed(Store *s) {
+        int r = s->unmoved ? keeper_flush(s) : 0;
+        if (r < 0)
+                store_event(s, STORE_EVENT_LOG, false, "what was in the log cannot be written to files: %s; nothing is taken until it can", strerror(-r));
 }
 
 int store_open(Vfs *vfs, const StoreOptions *o, StoreEvent event, void *context, Store **ret_store, PartDamage *ret_damage) {
@@ -223,6 +237,7 @@ int store_open(Vfs *vfs, const StoreOptions *o, StoreEvent event, void *context,
         s->last_sync_ns = s->last_flush.ns;
         s->last_expiry = (MonoTime){ INT64_MIN / 2 };
         store_watch_space(s, true);
+        move_replayed(s);
         *ret_store = s;
         return 0;
 }
@@ -304,6 +319,23 @@ int store_commit(Store *s) {
         return r;
 }
 
+/* ---- A disk that does not answer ---- */
+
+/* Whoever called it is stuck in the call, so others look: the writer at each request, and the program now and then. */
+bool store_hangs(Store *s) {
+        if (!s->wal)
+                return false;
+        Duration waits = wal_waits(s->wal);
+        bool hangs = waits.ns >= STORE_HANG.ns, before = atomic_exchange(&s->hangs, hangs);
+        if (hangs && !before) {
+                s->hang_count++;
+                store_event(s, STORE_EVENT_LOG, false, "the disk has not answered for %lld s: nothing is taken until it does", (long long)(waits.ns / NS_PER_SEC));
+        } else if (!hangs && before) {
+                store_event(s, STORE_EVENT_LOG, true, "the disk answers again");
+        }
+        return hangs;
+}
+
 /* ---- Counting ---- */
 
 static void tier_stats(const Store *s, StoreStats *x) {
@@ -331,7 +363,9 @@ void store_stats(Store *s, StoreStats *ret_stats) {
                 x.tier[i].quarantined = s->stats.tier[i].quarantined;
         if (s->wal)
                 wal_stats(s->wal, &x.wal);
-        x.log_broken = s->wal && wal_broken(s->wal);
+        x.log_hangs = s->hangs;
+        x.hangs = s->hang_count;
+        x.log_broken = s->unmoved || (s->wal && wal_broken(s->wal));
         x.disk_full = s->disk_full;
         x.head_series = index_count(h->index);
         x.head_samples = h->current->samples + (h->frozen ? h->frozen->samples : 0);

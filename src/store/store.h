@@ -80,6 +80,12 @@ int store_commit(Store *s) MUST_USE;
 /* Whether there is something for store_commit(). Any thread. */
 bool store_commit_pending(const Store *s);
 
+/* Whether a call of the log's disk has been under way for STORE_HANG or longer: then nothing is taken (-ETIMEDOUT), rather than that requests
+ * pile up behind it; it ends with the call. Says so by an event when that changes. Any thread, now and then: whoever is
+ * stuck in the call cannot. */
+#define STORE_HANG SECONDS(30)
+bool store_hangs(Store *s);
+
 /* Keeper: does at most one piece of work: a flush, a merge, a rollup, a deletion. 1: there is more to do now; 0: nothing, come back
  * after a second; or a negative errno (come back later as well). */
 int store_maintain(Store *s) MUST_USE;
@@ -188,7 +194,8 @@ typedef struct StoreTierStats {
 typedef struct StoreStats {
         StoreTierStats tier[STORE_TIER_COUNT];
         WalStats wal;
-        bool log_broken, disk_full;
+        bool log_broken, log_hangs, disk_full;
+        uint64_t hangs; /* how often it has */
         uint32_t head_series;
         uint64_t head_samples;
         size_t head_bytes, memory_bytes; /* of the head; of everything of the store */

@@ -61,6 +61,9 @@ struct Store {
         _Atomic uint64_t appended; /* last LSN collected */
         uint64_t naming; /* of refs in the log: an LSN that no record before it has */
         atomic_bool disk_full;
+        atomic_bool hangs;
+        _Atomic uint64_t hang_count;
+        atomic_bool unmoved; /* what was replayed is not in parts yet: nothing is taken before */
         atomic_bool want_flush;
         _Atomic int64_t last_sync_ns; /* monotonic */
         MonoTime last_space, last_flush, last_expiry, last_collect;

@@ -37,8 +37,10 @@ void store_watch_space(Store *s, bool now) {
 }
 
 static int may_take(Store *s) {
-        if (s->options.read_only || wal_broken(s->wal))
+        if (s->options.read_only || s->unmoved || wal_broken(s->wal))
                 return -EROFS;
+        if (store_hangs(s))
+                return -ETIMEDOUT;
         if (s->disk_full)
                 return -ENOSPC;
         if (head_samples_memory(&s->head) > s->options.memory * 2)

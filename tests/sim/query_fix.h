@@ -29,7 +29,8 @@ static inline void bench_deinit(Bench *b) {
         fix_deinit(&b->fix);
 }
 
-/* Samples every `step` seconds from `start` on: "1 2 _ stale NaN". A number that is followed by xN and an optional +D goes on N times. */
+/* Samples every `step` seconds from `start` on: "1 2 _ stale NaN". A number that is followed by xN and an optional +D
+ * goes on N times. */
 static inline void load(Bench *b, const char *series, int64_t start_s, int64_t step_s, const char *values) {
         int64_t times[4096];
         double v[4096];
@@ -37,7 +38,7 @@ static inline void load(Bench *b, const char *series, int64_t start_s, int64_t s
         int64_t t = FIX_EPOCH + start_s * 1000;
         for (const char *at = values; *at;) {
                 char word[64];
-                int used, count = 1, got;
+                int used, count = 1, got = 0;
                 double by = 0, first;
                 assert_int_equal(sscanf(at, " %63s%n", word, &used), 1);
                 at += used;
@@ -47,10 +48,12 @@ static inline void load(Bench *b, const char *series, int64_t start_s, int64_t s
                         t += step_s * 1000;
                         continue;
                 }
-                first = strcmp(word, "stale") == 0 ? double_of(STALE_BITS) : strtod(word, NULL);
                 char *x = strchr(word, 'x');
                 if (x && (got = sscanf(x, "x%d%lf", &count, &by)) < 1)
                         fail_msg("%s: not a number of times", word);
+                if (x)
+                        *x = '\0';
+                first = strcmp(word, "stale") == 0 ? double_of(STALE_BITS) : strtod(word, NULL);
                 for (int i = 0; i < count; i++, t += step_s * 1000) {
                         assert_true(n < ARRAY_LEN(times));
                         times[n] = t;
@@ -119,7 +122,8 @@ static inline Query *run_query(Bench *b, const char *text, int64_t start_s, int6
         return query;
 }
 
-static inline void expect_range(Bench *b, const char *text, int64_t start_s, int64_t end_s, int64_t step_s, const char *wanted) {
+static inline void expect_range(Bench *b, const char *text, int64_t start_s, int64_t end_s, int64_t step_s,
+                                const char *wanted) {
         CLEANUP(buf_deinit) Buf got = BUF_NULL;
         Query *q = run_query(b, text, start_s, end_s, step_s);
         put_result(query_result(q), &got);

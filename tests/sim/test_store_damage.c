@@ -310,6 +310,50 @@ static void zeroed(void **state) {
         }
 }
 
+/* One wrong byte of a column costs that column, also when its part is merged; the file stays for whoever wants to look. */
+static void a_merge_keeps_what_is_good(void **state) {
+        enum { N = 40 };
+        (void)state;
+        for (uint64_t offset = 64; offset < 700; offset += 23) {
+                Fix f;
+                CLEANUP(buf_deinit) Buf files = BUF_NULL;
+                StoreStats x;
+                size_t lost = 0;
+                fix_init(&f, offset);
+                f.options.out_of_order = SECONDS(86400);
+                fix_open(&f);
+                for (int part = 0; part < 2; part++) {
+                        for (int i = 0; i < N; i++) {
+                                char series[32];
+                                (void)snprintf(series, sizeof series, "s{i=%02d}", i);
+                                for (int k = 0; k < 5; k++) /* instants of its own */
+                                        assert_int_equal(fix_send(&f, series, f.wall_ms + 1 + part * 60000 + k * 7000 + i, k * k * i + 0.5), SAMPLE_OK);
+                        }
+                        fix_flush(&f, false);
+                }
+                fix_close(&f);
+                assert_true(vfs_sim_flip(f.sim, "raw-00000001.part", offset, (unsigned)offset % 8));
+                fix_open(&f);
+                fix_flush(&f, true);
+                assert_true(f.events[STORE_EVENT_DAMAGE] == 1 && strstr(f.event, "raw-00000001.part"));
+                for (int i = 0; i < N; i++) {
+                        char series[32];
+                        (void)snprintf(series, sizeof series, "s{i=%02d}", i);
+                        size_t n = fix_read_all(&f, series);
+                        if (n != 10 && n != 5)
+                                fail_msg("offset %llu, series %d: %zu of 10; %s", (unsigned long long)offset, i, n, f.event);
+                        lost += n == 5;
+                }
+                assert_int_equal(lost, 1);
+                store_stats(f.store, &x);
+                assert_int_equal(x.tier[STORE_RAW].quarantined, 1);
+                fix_files(&f, &files);
+                assert_non_null(strstr(buf_cstr(&files), "raw-00000001.part"));
+                assert_int_equal(store_verify(f.store), 1);
+                fix_deinit(&f);
+        }
+}
+
 static void missing_files(void **state) {
         (void)state;
         for (size_t i = 0; i < world.n_files; i++) {
@@ -340,7 +384,7 @@ int main(void) {
                 cmocka_unit_test(every_byte),
                 cmocka_unit_test(cut_off),
                 cmocka_unit_test(zeroed),
-                cmocka_unit_test(missing_files),
+                cmocka_unit_test(missing_files), cmocka_unit_test(a_merge_keeps_what_is_good),
         };
         return cmocka_run_group_tests(tests, setup, teardown);
 }

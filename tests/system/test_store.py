@@ -45,6 +45,12 @@ try:
         failed = p.cli("store", "snapshot", "/proc/no/such/place", check=False)
         assert failed.returncode == 1 and b"store snapshot failed" in failed.stderr, failed.stderr
 
+    @test("doctor: says how the history is")
+    def _():
+        said = p.cli("doctor", check=False).stdout.decode()
+        for line in ("ok        history", "disk of the history", "retention", "ok        damage"):
+            assert line in said, said
+
 finally:
     p.close()
 

@@ -44,8 +44,11 @@
  *
  * Reader. Walk the directory to the group, decode its blocks into residuals, sum up as often as the order says. Nothing that a
  * byte claims is believed: sizes are cut to what is left, indices and counts are checked against the block, a
- * stream that ends early reads as zeros and is found at the end of the block. Each group's stream must end in its last
- * byte: bytes that nobody wrote are -EBADMSG.
+ * stream that ends early reads as zeros and is found at the end of the block. The stream of a group that is read to its end must end in
+ * its last byte: bytes that nobody wrote are -EBADMSG.
+ *
+ * Only some of a group are often wanted: an hour of a day. Those behind are not looked at. Those in front must be known only by their sum,
+ * which of packed numbers, and of Rice's above the base, is had without making them one by one.
  *
  * Invariants. (1) A group can be decoded from its bytes and its first number alone. (2) No input writes more than INTS_GROUP
  * numbers or loops longer than the bits that it has, plus the numbers. */
@@ -83,20 +86,33 @@ static int find_length(IntsReader *r) {
         return 0;
 }
 
-int ints_open(IntsReader *r, const uint8_t *bytes, size_t len, uint32_t n) {
-        *r = (IntsReader){ .bytes = bytes, .len = len, .n = n, .next = bytes, .groups = (n + INTS_GROUP - 1) / INTS_GROUP };
-        const uint8_t *at = bytes;
+int ints_open_at(IntsReader *r, const uint8_t *bytes, size_t len, uint32_t n, uint32_t group) {
+        *r = (IntsReader){ .bytes = bytes, .len = len, .n = n, .next = bytes, .group = group, .groups = (n + INTS_GROUP - 1) / INTS_GROUP };
+        const uint8_t *at = bytes, *end = bytes + len;
+        uint64_t before = 0; /* bytes of the groups before */
         for (uint32_t i = 1; i < r->groups; i++) {
-                uint64_t skipped;
+                uint64_t group_len;
                 int64_t step;
-                if (!take_entry(&at, bytes + len, &skipped, &step))
+                if (!take_entry(&at, end, &group_len, &step) || group_len > len)
                         return -EBADMSG;
+                if (i > group)
+                        continue;
+                before += group_len;
+                r->start = (int64_t)((uint64_t)r->start + (uint64_t)step);
+                r->next = at;
         }
-        r->at = at;
+        if (before > (size_t)(end - at))
+                return -EBADMSG;
+        r->at = at + before;
         return find_length(r);
 }
 
-int ints_skip(IntsReader *r) {
+int ints_open(IntsReader *r, const uint8_t *bytes, size_t len, uint32_t n) {
+        return ints_open_at(r, bytes, len, n, 0);
+}
+
+/* To the next group. */
+static int skip(IntsReader *r) {
         uint64_t len;
         int64_t step;
         if (r->group + 1 >= r->groups || !take_entry(&r->next, r->bytes + r->len, &len, &step))
@@ -127,28 +143,42 @@ INLINE int64_t sum_next(Sum *s, unsigned order, uint64_t residual) {
         return (int64_t)(s->last += residual);
 }
 
-/* Numbers of one width at a fixed stride: eight of them are as many bytes as the width, so that with a width known to
- * the compiler each has its byte and its shift. `skip` are bits before the first; skip, a shift and the width fit a word. */
-INLINE void unpack(const uint8_t *p, unsigned skip, const unsigned width, uint32_t eights, uint64_t *out) {
-        const uint64_t mask = ((uint64_t)1 << width) - 1;
-        for (; eights; eights--, p += width, out += 8) {
-                out[0] = word_load(p) >> skip & mask;
-                out[1] = word_load(p + (1 * width >> 3)) >> skip >> (1 * width & 7) & mask;
-                out[2] = word_load(p + (2 * width >> 3)) >> skip >> (2 * width & 7) & mask;
-                out[3] = word_load(p + (3 * width >> 3)) >> skip >> (3 * width & 7) & mask;
-                out[4] = word_load(p + (4 * width >> 3)) >> skip >> (4 * width & 7) & mask;
-                out[5] = word_load(p + (5 * width >> 3)) >> skip >> (5 * width & 7) & mask;
-                out[6] = word_load(p + (6 * width >> 3)) >> skip >> (6 * width & 7) & mask;
-                out[7] = word_load(p + (7 * width >> 3)) >> skip >> (7 * width & 7) & mask;
-        }
+/* What becomes of numbers as they are unpacked: stored as they are; or summed up with the base to numbers of order 1, which are
+ * stored; or added to the sum only, because nobody wants them but those behind. */
+typedef enum Unpack { UNPACK_STORE, UNPACK_SUM_UP, UNPACK_ADD } Unpack;
+
+/* Number i of eight: out of a word that it has in common with its neighbours, as far as they fit together with skip and shift. */
+INLINE uint64_t field(const uint8_t *p, unsigned skip, const unsigned width, const unsigned i) {
+        const unsigned together = width <= 7 ? 8 : width <= 13 ? 4 : width <= 25 ? 2 : 1, first = i / together * together * width;
+        return word_load(p + (first >> 3)) >> skip >> (first & 7) >> (i % together * width) & (((uint64_t)1 << width) - 1);
 }
 
-#define UNPACK(w) case w: unpack(p, skip, w, eights, out); return 8 * eights
+/* Numbers of one width at a fixed stride: eight of them are as many bytes as the width, so that with a width known to
+ * the compiler each has its byte and its shift. `skip` are bits before the first; skip, a shift and the width fit a word. */
+INLINE void unpack(const uint8_t *p, unsigned skip, const unsigned width, uint32_t eights, const Unpack what, uint64_t base, uint64_t *sum,
+                   uint64_t *out) {
+        uint64_t s = *sum;
+        for (; eights; eights--, p += width) {
+                const uint64_t v[8] = { field(p, skip, width, 0), field(p, skip, width, 1), field(p, skip, width, 2), field(p, skip, width, 3),
+                                        field(p, skip, width, 4), field(p, skip, width, 5), field(p, skip, width, 6), field(p, skip, width, 7) };
+                if (what == UNPACK_ADD) {
+                        s += ((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7]));
+                        continue;
+                }
+                for (unsigned i = 0; i < 8; i++)
+                        out[i] = what == UNPACK_STORE ? v[i] : (s += v[i] + base);
+                out += 8;
+        }
+        *sum = s;
+}
+
+#define UNPACK(w) case w: unpack(p, skip, w, eights, what, base, sum, out); return 8 * eights
 #define UNPACK4(w) UNPACK(w); UNPACK(w + 1); UNPACK(w + 2); UNPACK(w + 3)
 #define UNPACK8(w) UNPACK4(w); UNPACK4(w + 4)
 
 /* Unpacks eights of numbers as far as whole words may be loaded; how many. */
-static uint32_t unpack_eights(const uint8_t *p, size_t len, unsigned skip, unsigned width, uint32_t m, uint64_t *out) {
+INLINE uint32_t unpack_eights(const uint8_t *p, size_t len, unsigned skip, unsigned width, uint32_t m, const Unpack what, uint64_t base,
+                              uint64_t *sum, uint64_t *out) {
         uint32_t eights = m / 8;
         if (len < width + 8u)
                 return 0;
@@ -168,23 +198,53 @@ static uint32_t unpack_eights(const uint8_t *p, size_t len, unsigned skip, unsig
 #undef UNPACK4
 #undef UNPACK8
 
-static int get_packed(BitReader *r, unsigned width, uint32_t m, uint64_t *out) {
-        uint64_t mask = low_mask(width), pos = r->pos;
-        r->pos += (uint64_t)m * width;
-        if (bits_overrun(r))
-                return -EBADMSG;
-        if (width == 0) {
-                memset(out, 0, m * sizeof *out);
-                return 0;
-        }
+/* m numbers from bit `pos` on, all of which are there. */
+INLINE void unpack_all(const BitReader *r, uint64_t pos, unsigned width, uint32_t m, const Unpack what, uint64_t base, uint64_t *sum,
+                       uint64_t *out) {
+        uint64_t mask = low_mask(width), s;
         size_t byte = pos >> 3;
-        uint32_t i = unpack_eights(r->bytes + byte, r->len - byte, pos & 7, width, m, out);
-        pos += (uint64_t)i * width;
-        if (width > BITS_AT_ONCE)
-                for (; i < m; i++, pos += width)
-                        out[i] = (bits_peek(r, pos) & UINT32_MAX) | (bits_peek(r, pos + 32) & (mask >> 32)) << 32;
-        for (; i < m; i++, pos += width)
-                out[i] = bits_peek(r, pos) & mask;
+        uint32_t i = width ? unpack_eights(r->bytes + byte, r->len - byte, pos & 7, width, m, what, base, sum, out) : 0;
+        s = *sum;
+        for (pos += (uint64_t)i * width; i < m; i++, pos += width) {
+                uint64_t v = width == 0 ? 0 : bits_peek(r, pos);
+                if (width > BITS_AT_ONCE)
+                        v = (v & UINT32_MAX) | bits_peek(r, pos + 32) << 32;
+                v &= mask;
+                if (what == UNPACK_ADD)
+                        s += v;
+                else
+                        out[i] = what == UNPACK_STORE ? v : (s += v + base);
+        }
+        *sum = s;
+}
+
+static void unpack_store(const BitReader *r, uint64_t pos, unsigned width, uint32_t m, uint64_t *out) {
+        uint64_t none = 0;
+        unpack_all(r, pos, width, m, UNPACK_STORE, 0, &none, out);
+}
+
+static void unpack_sum_up(const BitReader *r, uint64_t pos, unsigned width, uint32_t m, uint64_t base, uint64_t *sum, uint64_t *out) {
+        unpack_all(r, pos, width, m, UNPACK_SUM_UP, base, sum, out);
+}
+
+static uint64_t unpack_add(const BitReader *r, uint64_t pos, unsigned width, uint32_t m) {
+        uint64_t sum = 0;
+        unpack_all(r, pos, width, m, UNPACK_ADD, 0, &sum, NULL);
+        return sum;
+}
+
+/* Takes m numbers of a width out of the stream; where they begin. */
+static int take_packed(BitReader *r, unsigned width, uint32_t m, uint64_t *ret_pos) {
+        *ret_pos = r->pos;
+        r->pos += (uint64_t)m * width;
+        return bits_overrun(r) ? -EBADMSG : 0;
+}
+
+static int get_packed(BitReader *r, unsigned width, uint32_t m, uint64_t *out) {
+        uint64_t pos;
+        if (take_packed(r, width, m, &pos) < 0)
+                return -EBADMSG;
+        unpack_store(r, pos, width, m, out);
         return 0;
 }
 
@@ -248,40 +308,91 @@ static int get_rice(BitReader *r, unsigned k, uint32_t m, int64_t *out) {
 }
 
 static void use_block(uint32_t m, bool centred, uint64_t base, Sum *sum, int64_t *x) {
-        if (sum->order == 0)
-                use_packed(m, (Use){ false, centred, 0 }, base, sum, x);
-        else if (sum->order == 1)
-                use_packed(m, (Use){ false, centred, 1 }, base, sum, x);
-        else
-                use_packed(m, (Use){ false, centred, 2 }, base, sum, x);
+        switch (sum->order * 2 + centred) {
+        case 0: use_packed(m, (Use){ false, false, 0 }, base, sum, x); return;
+        case 1: use_packed(m, (Use){ false, true, 0 }, base, sum, x); return;
+        case 2: use_packed(m, (Use){ false, false, 1 }, base, sum, x); return;
+        case 3: use_packed(m, (Use){ false, true, 1 }, base, sum, x); return;
+        case 4: use_packed(m, (Use){ false, false, 2 }, base, sum, x); return;
+        default: use_packed(m, (Use){ false, true, 2 }, base, sum, x); return;
+        }
 }
 
-static int block_packed(BitReader *r, unsigned width, uint32_t m, uint64_t base, Sum *sum, int64_t *out) {
-        if (get_packed(r, width, m, (uint64_t *)out) < 0)
+/* Which residuals of a block are wanted: those before are only summed up, where that is quicker, those behind not even that. */
+typedef struct Want {
+        uint32_t from, to;
+} Want;
+
+static int block_packed(BitReader *r, unsigned width, uint32_t m, Want want, uint64_t base, Sum *sum, int64_t *out) {
+        uint64_t pos;
+        uint32_t from = sum->order < 2 ? want.from : 0, n = want.to - from;
+        if (take_packed(r, width, m, &pos) < 0)
                 return -EBADMSG;
-        use_block(m, false, base, sum, out);
+        if (sum->order == 1 && from)
+                sum->last += unpack_add(r, pos, width, from) + from * base;
+        pos += (uint64_t)from * width;
+        if (sum->order == 1) {
+                unpack_sum_up(r, pos, width, n, base, &sum->last, (uint64_t *)out + from);
+        } else {
+                unpack_store(r, pos, width, n, (uint64_t *)out + from);
+                use_block(n, false, base, sum, out + from);
+        }
         return 0;
 }
 
-static int block_rice(BitReader *r, unsigned k, uint32_t m, bool centred, uint64_t base, Sum *sum, int64_t *out) {
-        BitReader ahead = *r;
-        if (bits_get_number(&ahead)) {
-                if (get_rice(r, k, m, out) < 0)
+/* Goes behind the nth one; what is in front of it in *ret_zeros. */
+static int skip_ones(BitReader *r, uint32_t n, uint64_t *ret_zeros) {
+        uint64_t end = (uint64_t)r->len * 8, pos = r->pos;
+        uint32_t left = n;
+        for (unsigned ones; left > 0; left -= ones) {
+                if (pos >= end)
                         return -EBADMSG;
-                use_block(m, centred, base, sum, out);
-                return 0;
+                uint64_t word = bits_peek(r, pos) & low_mask(BITS_AT_ONCE);
+                ones = (unsigned)__builtin_popcountll(word);
+                if (ones >= left) {
+                        for (; left > 1; left--)
+                                word &= word - 1;
+                        pos += (unsigned)__builtin_ctzll(word) + 1;
+                        break;
+                }
+                pos += BITS_AT_ONCE;
         }
-        *r = ahead;
-        if (get_packed(r, k, m, (uint64_t *)out) < 0)
+        *ret_zeros = pos - r->pos - n;
+        r->pos = pos;
+        return 0;
+}
+
+/* Rice's code without exceptions: low bits of those that are wanted, then the unary parts. What is above the base and only summed up is the
+ * sum of the low bits and the number of zeros. */
+static int block_rice_plain(BitReader *r, unsigned k, uint32_t m, Want want, bool centred, uint64_t base, Sum *sum, int64_t *out) {
+        uint64_t pos, zeros;
+        uint32_t from = sum->order == 0 || (sum->order == 1 && !centred) ? want.from : 0, n = want.to - from;
+        if (take_packed(r, k, m, &pos) < 0 || (from && skip_ones(r, from, &zeros) < 0))
                 return -EBADMSG;
+        if (sum->order == 1 && from)
+                sum->last += unpack_add(r, pos, k, from) + (zeros << k) + from * base;
+        unpack_store(r, pos + (uint64_t)from * k, k, n, (uint64_t *)out + from);
+        out += from;
         switch (sum->order * 2 + centred) {
-        case 0: return use_rice(r, k, m, (Use){ false, false, 0 }, base, sum, out);
-        case 1: return use_rice(r, k, m, (Use){ false, true, 0 }, base, sum, out);
-        case 2: return use_rice(r, k, m, (Use){ false, false, 1 }, base, sum, out);
-        case 3: return use_rice(r, k, m, (Use){ false, true, 1 }, base, sum, out);
-        case 4: return use_rice(r, k, m, (Use){ false, false, 2 }, base, sum, out);
-        default: return use_rice(r, k, m, (Use){ false, true, 2 }, base, sum, out);
+        case 0: return use_rice(r, k, n, (Use){ false, false, 0 }, base, sum, out);
+        case 1: return use_rice(r, k, n, (Use){ false, true, 0 }, base, sum, out);
+        case 2: return use_rice(r, k, n, (Use){ false, false, 1 }, base, sum, out);
+        case 3: return use_rice(r, k, n, (Use){ false, true, 1 }, base, sum, out);
+        case 4: return use_rice(r, k, n, (Use){ false, false, 2 }, base, sum, out);
+        default: return use_rice(r, k, n, (Use){ false, true, 2 }, base, sum, out);
         }
+}
+
+static int block_rice(BitReader *r, unsigned k, uint32_t m, Want want, bool centred, uint64_t base, Sum *sum, int64_t *out) {
+        BitReader ahead = *r;
+        if (bits_get_number(&ahead) == 0) {
+                *r = ahead;
+                return block_rice_plain(r, k, m, want, centred, base, sum, out);
+        }
+        if (get_rice(r, k, m, out) < 0)
+                return -EBADMSG;
+        use_block(want.to, centred, base, sum, out);
+        return 0;
 }
 
 /* `count` residuals that are the base. */
@@ -319,7 +430,8 @@ static int block_sparse(BitReader *r, unsigned k, uint64_t base, uint32_t size, 
         return 0;
 }
 
-static int get_block(BitReader *r, uint32_t left, uint64_t *base, Sum *sum, int64_t *out, uint32_t *ret_size) {
+/* Takes a block of what is `left` of the group. `want` are the numbers that are wanted from the block's first on, perhaps beyond it. */
+static int get_block(BitReader *r, uint32_t left, Want want, uint64_t *base, Sum *sum, int64_t *out, uint32_t *ret_size) {
         unsigned size_code = (unsigned)bits_get(r, 3), kind = (unsigned)bits_get(r, 3);
         uint32_t size = block_size(size_code, left);
         unsigned k = kind == BLOCK_FLAT ? 0 : (unsigned)bits_get(r, 6);
@@ -328,17 +440,20 @@ static int get_block(BitReader *r, uint32_t left, uint64_t *base, Sum *sum, int6
         *ret_size = size;
         if (bits_overrun(r))
                 return -EBADMSG;
+        want.from = want.from < size ? want.from : size;
+        want.to = want.to < size ? want.to : size;
         switch (kind) {
         case BLOCK_FLAT: sum_flat(size, *base, sum, out); return 0;
-        case BLOCK_PACKED: return block_packed(r, k + 1, size, *base, sum, out);
-        case BLOCK_RICE_ABOVE: return block_rice(r, k, size, false, *base, sum, out);
-        case BLOCK_RICE_BOTH: return block_rice(r, k, size, true, *base, sum, out);
+        case BLOCK_PACKED: return block_packed(r, k + 1, size, want, *base, sum, out);
+        case BLOCK_RICE_ABOVE: return block_rice(r, k, size, want, false, *base, sum, out);
+        case BLOCK_RICE_BOTH: return block_rice(r, k, size, want, true, *base, sum, out);
         case BLOCK_SPARSE: return block_sparse(r, k, *base, size, sum, out);
         default: return -EBADMSG;
         }
 }
 
-static int get_group(BitReader *r, uint32_t count, int64_t *x) {
+/* Numbers [from, to) of the group; the others of x may be anything. */
+static int get_group(BitReader *r, uint32_t count, uint32_t from, uint32_t to, int64_t *x) {
         Sum sum = { .order = (unsigned)bits_get(r, 2), .last = (uint64_t)x[0] };
         if (sum.order > 2)
                 return -EBADMSG;
@@ -348,25 +463,31 @@ static int get_group(BitReader *r, uint32_t count, int64_t *x) {
                 x[done++] = (int64_t)(sum.last += sum.step);
         }
         uint64_t base = 0;
-        while (done < count) {
+        while (done < to) {
                 uint32_t size;
-                if (get_block(r, count - done, &base, &sum, x + done, &size) < 0)
+                Want want = { from > done ? from - done : 0, to - done };
+                if (get_block(r, count - done, want, &base, &sum, x + done, &size) < 0)
                         return -EBADMSG;
                 done += size;
         }
         return bits_overrun(r) ? -EBADMSG : 0;
 }
 
-int ints_next(IntsReader *r, int64_t *out, uint32_t *ret_count) {
+int ints_next_part(IntsReader *r, uint32_t from, uint32_t to, int64_t *out, uint32_t *ret_count) {
         uint32_t count = group_size(r);
+        to = to < count ? to : count;
         out[0] = r->start;
         BitReader bits = { r->at, r->group_len, 0 };
-        if (count > 1 && get_group(&bits, count, out) < 0)
+        if (count > 1 && get_group(&bits, count, from, to, out) < 0)
                 return -EBADMSG;
-        if ((bits.pos + 7) / 8 != r->group_len)
+        if (to == count && (bits.pos + 7) / 8 != r->group_len)
                 return -EBADMSG;
         *ret_count = count;
         if (r->group + 1 < r->groups)
-                return ints_skip(r);
+                return skip(r);
         return 0;
+}
+
+int ints_next(IntsReader *r, int64_t *out, uint32_t *ret_count) {
+        return ints_next_part(r, 0, INTS_GROUP, out, ret_count);
 }

@@ -32,7 +32,9 @@ typedef struct IntsReader {
 
 /* Begins to read a column of n numbers that ends with the bytes. 0 or -EBADMSG. */
 int ints_open(IntsReader *r, const uint8_t *bytes, size_t len, uint32_t n) MUST_USE;
+/* The same from that group on. */
+int ints_open_at(IntsReader *r, const uint8_t *bytes, size_t len, uint32_t n, uint32_t group) MUST_USE;
 /* Decodes the next group into `out` (INTS_GROUP at most) and moves on; *ret_count says how many. 0 or -EBADMSG. */
 int ints_next(IntsReader *r, int64_t *out, uint32_t *ret_count) MUST_USE;
-/* Moves on without decoding. 0 or -EBADMSG. */
-int ints_skip(IntsReader *r) MUST_USE;
+/* The same for numbers [from, to) of the group only: the others are not written, or anything. */
+int ints_next_part(IntsReader *r, uint32_t from, uint32_t to, int64_t *out, uint32_t *ret_count) MUST_USE;

@@ -41,10 +41,12 @@ static size_t trip_with(const double *values, uint32_t n, CodecEffort effort) {
         assert_int_equal(values_decode(column, len, n, back), 0);
         assert_memory_equal(back, values, n * sizeof *back);
         for (uint32_t first = 0; first < n; first += 1 + n / 13) {
-                uint32_t count = (n - first) / 2;
-                memset(back, 0, n * sizeof *back);
-                assert_int_equal(values_decode_range(column, len, n, first, count, back), 0);
-                assert_memory_equal(back, values + first, count * sizeof *back);
+                const uint32_t counts[] = { (n - first) / 2, 1, n - first, (n - first) / 17 };
+                for (size_t k = 0; k < ARRAY_LEN(counts); k++) {
+                        memset(back, 0, n * sizeof *back);
+                        assert_int_equal(values_decode_range(column, len, n, first, counts[k], back), 0);
+                        assert_memory_equal(back, values + first, counts[k] * sizeof *back);
+                }
         }
         return len;
 }
@@ -97,6 +99,30 @@ static void every_length_comes_back(void **state) {
                 w[i] = (double)(next_random(&s) % 100);
         for (uint32_t n = 1022; n < ARRAY_LEN(w); n += n == 1028 ? 1016 : 1)
                 (void)trip(w, n);
+}
+
+/* Noise of every width, around nothing, on a slope and on a curve, of even and of uneven distribution: blocks of all kinds, of which parts
+ * are read. */
+static void parts_of_every_width(void **state) {
+        (void)state;
+        static double v[1500];
+        uint64_t s = 9;
+        for (unsigned width = 1; width <= 52; width++)
+                for (unsigned shape = 0; shape < 9; shape++) {
+                        int64_t sum = 0, step = 3;
+                        for (uint32_t i = 0; i < ARRAY_LEN(v); i++) {
+                                uint64_t noise = next_random(&s) >> (64 - width);
+                                if (shape % 3 == 1)
+                                        noise >>= next_random(&s) % width; /* many small ones, few large ones */
+                                else if (shape % 3 == 2)
+                                        noise = next_random(&s) % 16 ? 0 : noise;
+                                int64_t residual = (int64_t)noise - (shape % 3 == 1 ? (int64_t)((uint64_t)1 << width >> 3) : 0);
+                                step = (shape / 3 == 2 ? step + residual : residual) % (INT64_C(1) << 40);
+                                sum = shape / 3 ? sum + step : residual;
+                                v[i] = (double)(sum % (INT64_C(1) << 53));
+                        }
+                        (void)trip(v, ARRAY_LEN(v));
+                }
 }
 
 static void short_columns_have_short_heads(void **state) {
@@ -377,6 +403,7 @@ int main(void) {
                 cmocka_unit_test(constants_are_a_few_bytes),
                 cmocka_unit_test(lines_are_a_few_bytes),
                 cmocka_unit_test(every_length_comes_back),
+                cmocka_unit_test(parts_of_every_width),
                 cmocka_unit_test(short_columns_have_short_heads),
                 cmocka_unit_test(decimals_come_back_small),
                 cmocka_unit_test(nanoseconds_beyond_exact_whole_numbers_come_back),

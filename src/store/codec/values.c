@@ -652,22 +652,14 @@ static void make_simple(const Column *c, uint32_t first, uint32_t count, double 
                         values[i] = v;
 }
 
-/* Opens ints at the group of a value. */
-static int open_at(IntsReader *r, const uint8_t *bytes, const uint8_t *end, uint32_t n, uint32_t first) {
-        int e = ints_open(r, bytes, (size_t)(end - bytes), n);
-        for (uint32_t i = first / INTS_GROUP; e == 0 && i > 0; i--)
-                e = ints_skip(r);
-        return e;
-}
-
 /* Values of [first, first + count), from the groups of ints that it meets. */
 static int make_groups(const Column *c, uint32_t n, uint32_t first, uint32_t count, double *values) {
         IntsReader r;
         int64_t x[INTS_GROUP];
         uint32_t skip = first % INTS_GROUP, got;
-        int e = open_at(&r, c->ints, c->ints_end, n, first);
+        int e = ints_open_at(&r, c->ints, (size_t)(c->ints_end - c->ints), n, first / INTS_GROUP);
         while (e == 0 && count > 0) {
-                e = ints_next(&r, x, &got);
+                e = ints_next_part(&r, skip, count < INTS_GROUP - skip ? skip + count : INTS_GROUP, x, &got);
                 if (e < 0)
                         break;
                 uint32_t take = got - skip < count ? got - skip : count;
@@ -683,9 +675,9 @@ static int correct_groups(const Column *c, const uint8_t *end, uint32_t n, uint3
         IntsReader r;
         int64_t x[INTS_GROUP];
         uint32_t skip = first % INTS_GROUP, got;
-        int e = open_at(&r, c->corrections, end, n, first);
+        int e = ints_open_at(&r, c->corrections, (size_t)(end - c->corrections), n, first / INTS_GROUP);
         while (e == 0 && count > 0) {
-                e = ints_next(&r, x, &got);
+                e = ints_next_part(&r, skip, count < INTS_GROUP - skip ? skip + count : INTS_GROUP, x, &got);
                 if (e < 0)
                         break;
                 for (; skip < got && count > 0; skip++, count--, values++)

@@ -29,18 +29,19 @@
  * INVARIANTS that the writer keeps:
  *   (1) LSNs ascend by one over records and segments, but for (3).
  *   (2) When a segment is created, every record below its "first" is durable, in segments with lower numbers.
- *   (3) After a failure the segment is never written or synced again. A failed write is undone by truncating to the last whole
- *       record; after a failed sync nothing since the last one that worked can be trusted, so that is where the segment is cut,
- *       if that works. What was not durable is written to a new segment, whose "first" is by (2) the first of it. The records from
- *       there on in the failed segment, if they are still there, have been replaced. A segment that keeps no record is
- *       removed instead and its number used again.
+ *   (3) After a failure the segment is never written or synced again; a part of a record that a failed write left is cut off. After a
+ *       failed sync nothing since the last one that worked can be trusted. What was not durable is written to a new
+ *       segment, whose "first" is by (2) the first of it; the records from there on in the failed segment have been replaced. They
+ *       stay there all the same, since until all of them are in the new segment they are all that a kill of the process leaves,
+ *       and whoever was told "written" (not "durable") was told that a kill takes nothing. Then a failed segment without
+ *       anything durable is removed; a new segment that fails before is removed at once, and its number used again.
  *   (4) A record is reported durable after an fdatasync of its file returned 0 which began after the record was written, and
  *       after an fsync of the directory which began after the file was made.
- *   (5) Before a process writes its first segment, it has synced every segment that it found: what it replayed, and what its new
- *       records may rely on, is durable, also when an earlier process was killed between its writes and its sync. (The one
- *       way to deceive it: a sync fails, the truncation and the new segment after it fail too, the process is killed while the
- *       kernel still shows the bytes that it failed to write, and the power goes later. Nothing that was acknowledged is lost even then,
- *       but what the next process acknowledges may rely on records that are.)
+ *   (5) No process relies on what an earlier one may have failed to write. It cannot know: a sync that fails leaves pages in memory
+ *       that look as if they were on the disk, and when that process was killed the next one's sync of the same file succeeds
+ *       and means nothing. So before the user of a log takes anything new, it moves everything that it has replayed elsewhere,
+ *       durably, by files of its own (WalOptions.moved). A user who does not, and is not afraid of that case, has every
+ *       segment synced when the log is opened, since they may not have been: an earlier process was killed between write and sync.
  *
  * REPLAY (replay.c) delivers each LSN once, ascending: of each segment, in the order of their numbers, the records below the
  * least "first" of all later segments (by (3), what is not below was replaced; where a header is damaged, the first valid
@@ -57,7 +58,8 @@
  *     never acknowledged harms nobody.
  *
  * CRASH ARGUMENT. Let record x be durable by (4): its bytes are in a file whose name is durable. The file is afterwards appended
- * to, truncated to no less than its durable size (3), or removed by wal_remove_before(), when x is in a part. So after any
+ * to, truncated to no less than its durable size (3), or removed by wal_remove_before(), when x is in a part. (A segment is removed by
+ * (3) only when nothing in it is durable.) So after any
  * crash its bytes are there, and its header is found: the bytes before it in the file are durable too, and valid. It is
  * passed over only when a later segment has a "first" of at most x, and then read when that one does not have it; by (2) and (3) that
  * happens only to records that are not durable there. Nothing is invented: what is delivered is valid by two
@@ -106,6 +108,7 @@ struct Wal {
         uint32_t seed;
         _Atomic uint64_t durable;
         _Atomic bool broken;
+        _Atomic int64_t call_ns; /* when the call of the disk began that is under way; 0: none is */
 
         Lock lock; /* for what appenders and committers share: held for no longer than a copy */
         ChunkList collected;
@@ -124,6 +127,8 @@ struct Wal {
         VfsFile *file;     /* NULL: the next write begins a segment */
         uint64_t size, durable_size; /* of the file's whole records */
         bool untrusted; /* a sync of it failed */
+        bool kept;      /* an abandoned segment shows what is being written again: until that is done it is all that a kill leaves */
+        uint32_t held;  /* that segment, when it has nothing durable and can go then; 0: none */
         SegmentSize *segments; /* of all files, ascending */
         size_t n_segments, cap_segments;
         int error; /* why it is broken */
@@ -256,6 +261,23 @@ int wal_append(Wal *w, uint8_t type, const WalBytes *parts, size_t n_parts, uint
         return 0;
 }
 
+/* ---- Time ---- */
+
+static MonoTime now_of(const Wal *w) {
+        return w->options.mono ? w->options.mono(w->options.clock_context) : mono_now();
+}
+
+/* The disk is called next. */
+static void call(Wal *w) {
+        int64_t ns = now_of(w).ns;
+        w->call_ns = ns ? ns : 1;
+}
+
+Duration wal_waits(const Wal *w) {
+        int64_t began = w->call_ns;
+        return (Duration){ began ? now_of(w).ns - began : 0 };
+}
+
 /* ---- Segments ---- */
 
 static void count_disk(Wal *w, int64_t bytes) {
@@ -299,6 +321,7 @@ static int begin_segment(Wal *w) {
         char name[SEGMENT_NAME_MAX];
         segment_name(w->number, name);
         int r = reserve_segment(w);
+        call(w);
         if (r == 0)
                 r = vfs_open(w->vfs, name, VFS_CREATE, &w->file);
         if (r < 0)
@@ -321,6 +344,7 @@ static int begin_segment(Wal *w) {
         if (r < 0)
                 return r;
         note_size(w, sizeof bytes);
+        call(w);
         return vfs_sync_directory(w->vfs); /* (4) */
 }
 
@@ -337,15 +361,23 @@ static void count_failure(Wal *w, bool sealed) {
         w->stats.segments_sealed += sealed;
 }
 
-static void remove_segment(Wal *w) {
+static void forget_segment(Wal *w, uint32_t number) {
+        for (size_t i = 0; i < w->n_segments; i++)
+                if (w->segments[i].number == number) {
+                        count_disk(w, -(int64_t)w->segments[i].bytes);
+                        memmove(&w->segments[i], &w->segments[i + 1], (w->n_segments - i - 1) * sizeof *w->segments);
+                        w->n_segments--;
+                        return;
+                }
+}
+
+static int unlink_segment(Wal *w, uint32_t number) {
         char name[SEGMENT_NAME_MAX];
-        segment_name(w->number, name);
-        close_segment(w);
-        if (vfs_unlink(w->vfs, name) < 0)
-                return;
-        w->number--;
-        note_size(w, 0);
-        w->n_segments--;
+        segment_name(number, name);
+        int r = vfs_unlink(w->vfs, name);
+        if (r == 0)
+                forget_segment(w, number);
+        return r;
 }
 
 /* After a failure (3). */
@@ -354,14 +386,27 @@ static void abandon_segment(Wal *w) {
         w->unwritten = w->flight.first;
         if (!w->file)
                 return;
-        uint64_t keep = w->untrusted ? w->durable_size : w->size;
-        if (keep <= SEGMENT_HEADER) {
-                remove_segment(w);
+        /* A failed write may have left a part of a record. */
+        if (!w->untrusted)
+                (void)!vfs_truncate(w->vfs, w->file, w->size);
+        bool durable = w->durable_size > SEGMENT_HEADER, shows = !w->kept && w->size > SEGMENT_HEADER;
+        uint32_t number = w->number;
+        close_segment(w);
+        if (!durable && !shows) {
+                if (unlink_segment(w, number) == 0)
+                        w->number = number;
                 return;
         }
-        if (vfs_truncate(w->vfs, w->file, keep) == 0)
-                note_size(w, keep);
-        close_segment(w);
+        w->held = durable || w->kept ? w->held : number;
+        w->kept = true;
+}
+
+/* What an abandoned segment showed is in later ones. One that cannot be removed does no harm: what it has was replaced. */
+static void settle(Wal *w) {
+        if (w->held)
+                (void)!unlink_segment(w, w->held);
+        w->held = 0;
+        w->kept = false;
 }
 
 /* ---- Committing ---- */
@@ -398,9 +443,9 @@ static void count_sync(Wal *w, Duration took) {
 static int sync_segment(Wal *w) {
         if (!w->file || w->size == w->durable_size)
                 return 0;
-        MonoTime begin = mono_now();
+        call(w);
         int r = vfs_sync(w->vfs, w->file);
-        count_sync(w, mono_since(mono_now(), begin));
+        count_sync(w, wal_waits(w));
         w->untrusted = r < 0;
         if (r < 0)
                 return r;
@@ -423,6 +468,7 @@ static int write_chunk(Wal *w) {
         }
         if (r == 0 && !w->file)
                 r = begin_segment(w);
+        call(w);
         if (r == 0)
                 r = vfs_append(w->vfs, w->file, w->unwritten->bytes, w->unwritten->used);
         if (r < 0)
@@ -437,10 +483,13 @@ static int write_out(Wal *w, bool sync) {
         int r = 0;
         while (r == 0 && w->unwritten)
                 r = write_chunk(w);
+        if (r == 0 && w->kept)
+                settle(w);
         if (r == 0 && sync)
                 r = sync_segment(w);
         if (r < 0)
                 abandon_segment(w);
+        w->call_ns = 0;
         return r;
 }
 
@@ -538,7 +587,7 @@ void wal_stats(const Wal *w, WalStats *ret_stats) {
 static int adopt_file(Wal *w, uint32_t number, VfsFile *f) {
         uint64_t bytes = 0;
         int r = reserve_segment(w);
-        if (r == 0)
+        if (r == 0 && !w->options.moved)
                 r = vfs_sync(w->vfs, f);
         if (r == 0)
                 r = vfs_size(w->vfs, f, &bytes);
@@ -574,7 +623,7 @@ static int adopt_segments(Wal *w) {
                 r = number < w->number ? adopt_segment(w, number) : -EEXIST;
         }
         /* Removals as well: a segment that replay did not find must not come back. */
-        return r < 0 ? r : vfs_sync_directory(w->vfs);
+        return r < 0 || w->options.moved ? r : vfs_sync_directory(w->vfs);
 }
 
 static void wal_free(Wal **wal) {

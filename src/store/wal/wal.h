@@ -6,9 +6,8 @@
  * one write and one sync make everything collected so far durable (group commit). Each record has a number (LSN, from 1,
  * ascending over segments); a record is durable when wal_durable() has reached it.
  *
- * When a write or a sync fails: what was not durable is still in memory; the segment is cut behind the last record that can be
- * trusted (after a failed sync: the last durable one) if that works, sealed (never written or synced again), and everything not
- * durable goes to a new segment, which is tried once. If that fails too the log is *broken*: commits fail with the error, appends
+ * When a write or a sync fails: what was not durable is still in memory; the segment is sealed (never written or synced again), and everything
+ * not durable goes to a new segment, which is tried once. What was written stays readable over a kill of the process all the time. If that fails too the log is *broken*: commits fail with the error, appends
  * with -EIO, until wal_mend() succeeds, which is to be tried again after a while. Nothing is ever reported durable that is not. */
 #pragma once
 
@@ -24,6 +23,10 @@ typedef struct WalOptions {
         uint32_t next_segment;  /* number of the first segment that this log creates: above that of every segment there is, and
                                  * not below the first one that a replay will begin with */
         uint64_t next_lsn;      /* one above the last that replay found; 1 when it found none */
+        MonoTime (*mono)(void *context); /* NULL: the machine's */
+        void *clock_context;
+        bool moved;             /* what was replayed will be elsewhere, durably, before a record of this log is relied on; so it need not
+                                 * be synced here */
 } WalOptions;
 
 typedef struct WalStats {
@@ -33,8 +36,8 @@ typedef struct WalStats {
         uint64_t disk_bytes;    /* of all segments */
 } WalStats;
 
-/* Syncs the segments that are there, since what was replayed from them may not have reached the disk yet: everything up to
- * next_lsn is durable from then on. -EEXIST when there is one at or above next_segment,
+/* Unless what was replayed is moved: syncs the segments that are there, since that may not have reached the disk yet. Everything up to
+ * next_lsn counts as durable from then on. -EEXIST when there is one at or above next_segment,
  * -EOVERFLOW when no number is left. Borrows the disk. */
 int wal_open(Vfs *vfs, const WalOptions *o, Wal **ret_wal) MUST_USE;
 /* Commits what is pending, if that works. */
@@ -55,6 +58,8 @@ int wal_commit(Wal *w, bool sync) MUST_USE;
 /* Number up to which records are durable. Any thread. */
 uint64_t wal_durable(const Wal *w);
 bool wal_broken(const Wal *w);
+/* For how long one call of the disk has been under way; 0: none is. Any thread: whoever made that call cannot say it. */
+Duration wal_waits(const Wal *w);
 /* Tries to go on after a failure: everything not durable into a new segment. */
 int wal_mend(Wal *w) MUST_USE;
 /* Commits, and lets the next record begin a new segment; *ret_segment is its number. What was appended before is in

@@ -334,19 +334,36 @@ static bool put_rows(Buf *out, const QueryResult *r, bool instant, size_t limit)
         return false;
 }
 
-static void put_matrix_row(Buf *out, const MatrixRow *m) {
-        bool hists = false, floats = false;
-        buf_put_str(out, "{\"metric\":");
-        prom_put_labels(out, m->labels.run, m->labels.len);
+/* ,"values":[...] of those that are floats; into room for all of them. */
+static void put_matrix_floats(Buf *out, const MatrixRow *m) {
+        static const char KEY[] = ",\"values\":[";
+        char *begin = buf_reserve(out, sizeof KEY + m->n * (PROM_TIME_TEXT_MAX + NUMBER_TEXT_MAX + 6)), *at = begin;
+        if (!at)
+                return;
+        memcpy(at, KEY, sizeof KEY - 1);
+        at += sizeof KEY - 1;
         for (size_t i = 0; i < m->n; i++) {
                 if (m->hists && m->hists[i])
                         continue;
-                buf_put_str(out, floats ? "," : ",\"values\":[");
-                floats = true;
-                put_sample(out, m->times[i], m->values[i], NULL);
+                *at++ = '[';
+                at += prom_time_text(m->times[i], at);
+                memcpy(at, ",\"", 2);
+                at += 2;
+                at += number_json(m->values[i], at);
+                memcpy(at, "\"],", 3);
+                at += 3;
         }
-        if (floats)
-                buf_put_char(out, ']');
+        if (at[-1] != ',')
+                return; /* there are none */
+        at[-1] = ']';
+        out->len += (size_t)(at - begin);
+}
+
+static void put_matrix_row(Buf *out, const MatrixRow *m) {
+        bool hists = false;
+        buf_put_str(out, "{\"metric\":");
+        prom_put_labels(out, m->labels.run, m->labels.len);
+        put_matrix_floats(out, m);
         for (size_t i = 0; m->hists && i < m->n; i++) {
                 if (!m->hists[i])
                         continue;

@@ -65,6 +65,11 @@ static int run_job(void *context, int (*fn)(Store *s, void *job), void (*done)(v
         return store_host_run(d->store, fn, done, job);
 }
 
+/* Whether a page may show what is counted; Prometheus's API, of which much is asked often, does not. */
+static bool tells_self(const char *path) {
+        return !strstr(path, "/api/v1/") || strstr(path, "/api/v1/parallax/");
+}
+
 /* ---- /-/reload and /-/quit ---- */
 
 static void on_lifecycle(void *context) {
@@ -122,7 +127,8 @@ static void answer(void *context, const HttpRequest *request, HttpResponse *resp
                 listeners[n] = (ApiListener){ d->fronts[n]->address, d->fronts[n]->metrics };
         if (d->socket)
                 listeners[n++] = (ApiListener){ d->socket->address, d->socket->metrics };
-        collect_self(d);
+        if (tells_self(request->path))
+                collect_self(d);
         ApiContext api = {
                 .latest = &d->latest,
                 .self = &d->self,

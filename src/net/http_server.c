@@ -42,6 +42,7 @@
 #define ANSWERS_MAX ((size_t)256 << 20)
 #define HELD_SECONDS 60
 #define CLIENT_GONE 499               /* as others count it; nobody reads it */
+#define WATCH_AFTER MILLISECONDS(10)  /* most answers come before it would be worth a look whether the client is still there */
 #define CLOSE_PATIENCE MILLISECONDS(500)
 #define ACCEPT_BURST 64
 
@@ -74,6 +75,7 @@ struct Connection {
         bool suspended;
         HttpHeld *held;
         LoopFd *hangup;     /* of one that is suspended and watched */
+        MonoTime watch_at;  /* when that begins; 0: never */
         HttpResponse later; /* ANSWER_READY */
         size_t answer_bytes;
 };
@@ -187,6 +189,7 @@ static void lose_held(Connection *c) {
 /* What a request left. */
 static void connection_reset(HttpListener *l, Connection *c) {
         c->hangup = loop_fd_stop(c->hangup);
+        c->watch_at.ns = 0;
         drop_body(l, c);
         buf_deinit(&c->later.body);
         lose_held(c);
@@ -387,12 +390,23 @@ static int read_params(struct MHD_Connection *mhd, const Connection *c, Form *f)
         return r;
 }
 
-static void suspend(HttpListener *l, Connection *c) {
-        set_deadline(c, HELD_SECONDS);
-        if (c->held->gone) {
-                c->deadline = mono_add(mono_now(), c->held->patience);
+static void watch_waiting(HttpListener *l) {
+        MonoTime now = mono_now();
+        for (Connection *c = l->connections; c; c = c->next) {
+                if (c->watch_at.ns == 0 || now.ns < c->watch_at.ns)
+                        continue;
+                c->watch_at.ns = 0;
                 if (loop_fd(l->loop, c->fd, LOOP_HANGUP, on_hangup, c, &c->hangup) < 0)
                         c->hangup = NULL; /* a client that goes is noticed at its deadline then */
+        }
+}
+
+static void suspend(Connection *c) {
+        set_deadline(c, HELD_SECONDS);
+        if (c->held->gone) {
+                MonoTime now = mono_now();
+                c->deadline = mono_add(now, c->held->patience);
+                c->watch_at = mono_add(now, WATCH_AFTER);
         }
         c->suspended = true;
         MHD_suspend_connection(c->mhd);
@@ -418,7 +432,7 @@ static enum MHD_Result answer(HttpListener *l, struct MHD_Connection *mhd, Conne
         if (c->answering == ANSWER_NOW)
                 return queue(l, mhd, &r, false);
         if (c->answering == ANSWER_HELD) {
-                suspend(l, c);
+                suspend(c);
                 return MHD_YES;
         }
         c->answering = ANSWER_NOW; /* held and answered inside the handler */
@@ -439,6 +453,7 @@ HttpHeld *http_hold(const HttpRequest *r) {
 
 static void resume(Connection *c) {
         c->hangup = loop_fd_stop(c->hangup);
+        c->watch_at.ns = 0;
         c->suspended = false;
         set_deadline(c, RESPONSE_SECONDS);
         MHD_resume_connection(c->mhd);
@@ -660,7 +675,8 @@ static int64_t next_wakeup_ms(const HttpListener *l) {
                 next = 100;
         MonoTime now = mono_now();
         for (const Connection *c = l->connections; c; c = c->next) {
-                int64_t left = c->deadline.ns > now.ns ? (c->deadline.ns - now.ns) / NS_PER_MS + 1 : 0;
+                int64_t until = c->watch_at.ns ? c->watch_at.ns : c->deadline.ns;
+                int64_t left = until > now.ns ? (until - now.ns) / NS_PER_MS + 1 : 0;
                 if (next < 0 || left < next)
                         next = left;
         }
@@ -696,6 +712,7 @@ static void on_timer(void *context) {
         if (!l->accepting)
                 set_accepting(l, true);
         drop_late(l);
+        watch_waiting(l);
         run(l);
 }
 

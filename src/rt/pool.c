@@ -215,7 +215,9 @@ static void run_job(Pool *p, Job *j) {
         p->stats.running--;
         p->stats.done++;
         queue_push(&p->finished, j);
+        unlock(&p->lock); /* who is woken wants it */
         wake_loop(p);
+        lock(&p->lock);
 }
 
 static void help(Pool *p, Group *g) {
@@ -279,7 +281,7 @@ static bool is_full(const Pool *p, const char *name) {
         return p->stop || p->stats.waiting >= p->options.max_waiting || (s && s->waiting >= p->options.max_waiting_source);
 }
 
-int pool_submit(Pool *p, const char *source, PoolWork work, PoolDone done, void *job) {
+static int add_job(Pool *p, const char *source, PoolWork work, PoolDone done, void *job) {
         LOCK_SCOPE(&p->lock);
         if (is_full(p, source)) {
                 p->stats.refused++;
@@ -294,8 +296,14 @@ int pool_submit(Pool *p, const char *source, PoolWork work, PoolDone done, void 
         if (s->waiting++ == 0)
                 ring_push(p, s);
         p->stats.waiting++;
-        signal_notify(&p->wanted);
         return 0;
+}
+
+int pool_submit(Pool *p, const char *source, PoolWork work, PoolDone done, void *job) {
+        int r = add_job(p, source, work, done, job);
+        if (r == 0)
+                signal_notify(&p->wanted); /* without the lock, which who is woken wants */
+        return r;
 }
 
 void pool_stats(Pool *p, PoolStats *ret_stats) {

@@ -6,6 +6,9 @@
 #   make test     every test that fits in 20 minutes                          (root)
 #   make bench    cost and size beside the peers, on 200 domains              (root)
 #   make bench-store  the store beside Prometheus and VictoriaMetrics (an hour; BENCH=--quick: two minutes)
+#   make load     500,000 samples a second offered for ten minutes, beside reads (LOAD='--minutes 2 --url PATH')
+#   make bench-query  queries beside Prometheus and VictoriaMetrics (20 minutes; BENCH=--quick: two minutes)
+#   make differential  20,000 random queries beside Prometheus, answer by answer (a minute; N=1000 SEED=2)
 #   make bench-query  queries beside Prometheus and VictoriaMetrics (20 minutes; BENCH=--quick: two minutes)
 #   make differential  20,000 random queries beside Prometheus, answer by answer (a minute; N=1000 SEED=2)
 #   make load     500,000 samples a second offered for ten minutes, beside reads (LOAD='--minutes 2 --url PATH')
@@ -14,7 +17,9 @@
 #   make damage   the store with each of its bytes changed, each call and each allocation failing (5 minutes)
 #   make race     the store's threads under the thread sanitizer for RACE_SECONDS (20)
 #   make fuzz     every fuzz target for FUZZ_SECONDS (600)
+#   make soak-forward  remote write out with each receiver away for 10 minutes
 #   make soak     the long tests: stuck guest for 2 min, churn of 200 domains (root)
+#   make soak-scrape  the same targets scraped by Prometheus and by Parallax for SCRAPE_SECONDS (3600), and compared
 #   make docs     the generated references in docs/reference/
 #   make install  DESTDIR and PREFIX as usual
 
@@ -25,8 +30,9 @@ SEED ?= 1
 N ?= 20000
 FIRST ?= 0
 RACE_SECONDS ?= 20
+SCRAPE_SECONDS ?= 3600
 
-.PHONY: all deps demo run test bench bench-store bench-query differential load crash sim damage race fuzz soak docs install clean
+.PHONY: all deps demo run test bench bench-store bench-query differential load crash sim damage race fuzz soak soak-scrape soak-forward docs install clean
 all: build/build.ninja
 	@ninja -C build
 
@@ -58,6 +64,8 @@ bench-store: all
 	@scripts/install.sh test
 	@python3 bench/store.py $(BENCH)
 
+load: all
+	@python3 bench/load.py $(LOAD)
 bench-query: all
 	@scripts/install.sh test
 	@python3 bench/query.py $(BENCH)
@@ -91,6 +99,12 @@ fuzz:
 soak: all
 	@scripts/install.sh run lab test
 	@tests/system/soak.sh
+
+soak-forward: all
+	@python3 tests/system/test_remote_write_out.py 600
+soak-scrape: all
+	@scripts/install.sh run test
+	@SCRAPE_SECONDS=$(SCRAPE_SECONDS) python3 tests/system/test_scrape.py
 
 docs: all
 	@build/gen-reference docs/reference

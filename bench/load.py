@@ -4,7 +4,7 @@
 
 RATE samples a second are offered (60 samples of each of 14,207 series a request, 500,000 a second unless said otherwise) and every refusal
 is taken as an answer, so that the pressure never eases. Meanwhile each URL is fetched in a loop, by as many readers as said. {begin} and
-{end} in a URL are the last hour of the stream in milliseconds, {begin_s} and {end_s} in seconds. The two programs share the machine:
+{end} in a URL are the first hour of the stream in milliseconds, {begin_s} and {end_s} in seconds. The two programs share the machine:
 on two cores the sender takes part of one. Ends with 1 when an answer was neither 2xx nor 429 or 503, a read failed, or memory
 left its budget: an empty server, four times store.memory (samples in memory up to twice, what is sorted and packed for the disk),
 64 MiB for requests on their way and what the log holds until it is synced."""
@@ -20,8 +20,8 @@ import urllib.error
 import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import store as streams
 from servers import BUILD, Parallax
+from streams import program, stream
 
 URLS = [
     "/api/v1/status/tsdb",
@@ -89,9 +89,9 @@ def main():
     a = p.parse_args()
     seconds = a.minutes * 60
     hours = a.rate * seconds / (14207 * 360) * 1.05 + 1
-    path, described = streams.stream(["--hours", f"{hours:.1f}"], 7)
-    end_ms = int(os.path.getmtime(path + ".json") * 1000)
-    where = {"end": end_ms, "begin": end_ms - 3600000, "end_s": end_ms // 1000, "begin_s": end_ms // 1000 - 3600, "vm": "vm-0017"}
+    path, _ = stream(["--hours", f"{hours:.1f}"], 7)
+    begin_ms = int((os.path.getmtime(path + ".json") - hours * 3600) * 1000)
+    where = {"begin": begin_ms, "end": begin_ms + 3600000, "begin_s": begin_ms // 1000, "end_s": begin_ms // 1000 + 3600, "vm": "vm-0017"}
 
     server = Parallax(os.path.join(BUILD, "bench", "load"))
     server.wipe()
@@ -103,7 +103,7 @@ def main():
         empty = rss_kib(server.pid)
         readers = [Reader(server, url.format(**where)) for url in a.url or URLS for _ in range(a.readers)]
         cpu = cpu_seconds(server.pid)
-        sender = subprocess.Popen([streams.program("rw_send"), "--drop", "--rate", str(a.rate), "--seconds", str(seconds), "--connections", str(a.connections), path,
+        sender = subprocess.Popen([program("rw_send"), "--drop", "--rate", str(a.rate), "--seconds", str(seconds), "--connections", str(a.connections), path,
                                    server.address + server.write_path], stdout=subprocess.PIPE, text=True)
         for reader in readers:
             reader.start()
@@ -122,6 +122,8 @@ def main():
         print(f"refused   {refused['samples'] / took:12,.0f} samples/s: {refused['429']:,} with 429, {refused['503']:,} with 503")
         print(f"acks      p50 {sent['ack_ms']['p50']:.1f} ms, p99 {sent['ack_ms']['p99']:.1f} ms, at most {sent['ack_ms']['max']:.1f} ms")
         print(f"memory    {peak / 1024:.1f} MiB resident at most, {empty / 1024:.1f} empty, budget {budget:.0f}; head {info['head']['bytes'] / 2**20:.1f} MiB, store.memory {a.memory}")
+        if sent["outcome"]:
+            print(f"the sender ended early with {sent['outcome']}: {'an answer that was no refusal' if sent['outcome'] == 1 else 'a connection broke'}")
         print(f"CPU       parallaxd {cpu / took:.2f} cores, sender {sent['own_cpu_seconds'] / took:.2f}")
         for reader in readers:
             r = reader.report()

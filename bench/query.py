@@ -20,6 +20,7 @@ import urllib.parse
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import store
 from servers import SERVERS
+from streams import stream
 
 CPU_ENOUGH = 1.0   # seconds of a server's CPU a query
 REPEATS = (3, 5000)
@@ -144,31 +145,35 @@ def contents(body):
     return found
 
 
-def apart(a, b):
-    """The largest relative difference; infinite when series or times differ."""
+def apart(a, b, limit):
+    """The largest relative difference, and infinite when series or times differ; how many points are further apart than allowed."""
     if not any(a.values()) and not any(b.values()) and a.keys() >= b.keys():
-        return 0.0, f"{len(a)} of {len(b)} names"  # what is listed may be of more time than was asked for
+        return 0.0, 0, f"{len(a)} of {len(b)} names"  # what is listed may be of more time than was asked for
     if a.keys() != b.keys():
-        return math.inf, f"{len(a)} and {len(b)} series, {len(a.keys() ^ b.keys())} in one only"
-    worst = 0.0
+        return math.inf, 1, f"{len(a)} and {len(b)} series, {len(a.keys() ^ b.keys())} in one only"
+    worst, far, points = 0.0, 0, 0
     for labels in a:
         if a[labels].keys() != b[labels].keys():
-            return math.inf, f"{labels}: {len(a[labels])} and {len(b[labels])} points"
+            return math.inf, 1, f"{labels}: {len(a[labels])} and {len(b[labels])} points"
         for t, x in a[labels].items():
             y = b[labels][t]
             if x != y and not (math.isnan(x) and math.isnan(y)):
-                worst = max(worst, abs(x - y) / max(abs(x), abs(y), 1e-300))
-    return worst, f"{worst:.2g}"
+                difference = abs(x - y) / max(abs(x), abs(y), 1e-300)
+                worst = max(worst, difference)
+                far += difference > limit
+            points += 1
+    return worst, far / max(points, 1), f"{worst:.2g}" + (f" ({100 * far / points:.2g} % of the points)" if far else "")
 
 
 def compare(row, ours, theirs, limit):
     """Prints what is different; whether it is the same."""
-    worst, what = 0.0, ""
+    worst, share, what = 0.0, 0.0, ""
     for a, b in zip(ours, theirs):
-        one = apart(contents(a), contents(b))
+        one = apart(contents(a), contents(b), limit)
         if one[0] >= worst:
-            worst, what = one
-    return worst <= limit, what
+            worst, share, what = one
+    # Where a counter has just begun, 3.x and 2.42 extrapolate rate() otherwise: so few may differ.
+    return share == 0 or (worst < math.inf and share < 0.02 and any("rate(" in r[1].get("query", "") for r in row.requests)), what
 
 
 # ---- All of it ----
@@ -214,8 +219,8 @@ def main():
     names = [s.name for s in servers]
     for s in servers:
         print(f"# {s.name}: {s.version()}")
-    older = store.stream(["--hours", str(24 * days), "--step", "60s", "--series", "500", "--labels", "rich"], a.seed, ago=30 + 3600 * (hours + 1))
-    newer = store.stream(["--hours", str(hours)], a.seed)
+    older = stream(["--hours", str(24 * days), "--step", "60s", "--series", "500", "--labels", "rich"], a.seed, ago=30 + 3600 * (hours + 1))
+    newer = stream(["--hours", str(hours)], a.seed)
     end = newer[1]["end_ms"] // 60_000 * 60 - 60
     old_end = older[1]["end_ms"] // 3_600_000 * 3600
     print(f"# {newer[1]['samples']:,} samples of {hours} h and {older[1]['samples']:,} of {days} d", flush=True)

@@ -117,7 +117,18 @@ static bool connection_push(Connection *x) {
         return true;
 }
 
+/* One that was idle for long was closed by the server. */
+static bool connection_renew(Sender *s, Connection *x) {
+        char byte;
+        if (recv(x->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0)
+                return true;
+        cleanup_close_fd(&x->fd);
+        return connection_open(s, x) == 0;
+}
+
 static bool connection_begin(Sender *s, Connection *x) {
+        if (!connection_renew(s, x))
+                return false;
         x->head_len = (size_t)snprintf(x->head, sizeof x->head,
                 "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/x-protobuf\r\nContent-Encoding: snappy\r\nX-Prometheus-Remote-Write-Version: 0.1.0\r\n"
                 "User-Agent: rw_send\r\nContent-Length: %zu\r\n\r\n", s->c.path, s->c.host, x->request.len);

@@ -13,7 +13,6 @@ Loads (bench/fleet_gen.c writes them once, into build/bench/streams):
 CPU is user and system time of all threads from the first request until the server is idle again. --quick: 2 hours instead of 24
 and less of the rest, a smoke test. Everything is printed, and written to build/bench/store.json."""
 import argparse
-import hashlib
 import json
 import os
 import statistics
@@ -23,10 +22,9 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from servers import BUILD, SERVERS, TOP
+from streams import program, stream
 
 WORK = os.path.join(BUILD, "bench")
-STREAMS = os.path.join(WORK, "streams")
-STREAM_AGE = 3 * 86400  # older ones are made anew: all servers take them as recent
 
 LOADS = {
     "live": (["--shape", "live", "--hours", "1"], ["--shape", "live", "--hours", "0.2"]),
@@ -68,34 +66,16 @@ ROWS = [
 ]
 
 
-def program(name):
-    path = os.path.join(BUILD, name)
-    if not os.path.exists(path):
-        sys.exit(f"{path} is missing: ninja -C build {name}")
-    return path
-
-
-def stream(options, seed, ago=30):
-    """Path and description of a load that ended so many seconds ago, made when there is none that is young."""
-    os.makedirs(STREAMS, exist_ok=True)
-    with open(program("fleet_gen"), "rb") as f:
-        key = hashlib.sha1(f.read() + repr((options, seed) if ago == 30 else (options, seed, ago)).encode()).hexdigest()[:16]
-    path = os.path.join(STREAMS, key + ".rw")
-    if os.path.exists(path + ".json") and time.time() - os.path.getmtime(path + ".json") < STREAM_AGE:
-        with open(path + ".json") as f:
-            return path, json.load(f)
-    done = subprocess.run([program("fleet_gen"), *options, "--seed", str(seed), "--end", str(int(time.time()) - ago), "--out", path], capture_output=True, text=True, check=True)
-    with open(path + ".json", "w") as f:
-        f.write(done.stdout)
-    return path, json.loads(done.stdout)
-
-
 def send(server, path, **options):
+    """As a sender does: what is answered with 429 or 503 is sent again."""
     arguments = [x for name, value in options.items() for x in (f"--{name}", str(value))]
-    done = subprocess.run([program("rw_send"), *arguments, path, server.address + server.write_path], capture_output=True, text=True)
+    done = subprocess.run([program("rw_send"), "--retry", *arguments, path, server.address + server.write_path], capture_output=True, text=True)
     if done.returncode != 0:
         raise RuntimeError(f"{server.name}: rw_send ended with {done.returncode}: {done.stderr[:1000]} {done.stdout} {server.log_tail()}")
-    return json.loads(done.stdout)
+    sent = json.loads(done.stdout)
+    if sent["repeated"]:
+        print(f"# {server.name}: {sent['repeated']} requests were put off with 429 or 503 and sent again", flush=True)
+    return sent
 
 
 def measure_disk(server, result, samples, quick):

@@ -1,5 +1,5 @@
-/* Any text as a query over a few series of all kinds: two bytes of times, the rest is the expression. Nothing dies, limits hold,
- * and what a range query says of a step is what an instant query says at its time. */
+/* Any text as a query over a few series of all kinds: two bytes of times, the rest is the expression. Nothing dies,
+ * limits hold, and what a range query says of a step is what an instant query says at its time. */
 #include "world.h"
 
 #include "query/query.h"

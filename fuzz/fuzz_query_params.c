@@ -1,5 +1,5 @@
-/* Any text as a time and as a duration of a query's parameters. What is taken is within what queries may have, and what is written
- * as a plain number again is the same. */
+/* Any text as a time and as a duration of a query's parameters. What is taken is within what queries may have, and what
+ * is written as a plain number again is the same. */
 #include "api/prom.h"
 
 #include <assert.h>

@@ -6,7 +6,9 @@ cd "$(dirname "$0")/.."
 
 missing=
 for use in "$@"; do
-        for package in $(awk -v use="$use" '$1 == use { print $2 }' scripts/packages.txt); do
+        for entry in $(awk -v use="$use" '$1 == use { print $2 ":" $3 }' scripts/packages.txt); do
+                package=${entry%%:*} program=${entry#*:}
+                [ -n "$program" ] && command -v "$program" >/dev/null && continue
                 dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing="$missing $package"
         done
 done

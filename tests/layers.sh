@@ -26,7 +26,7 @@ check_text() {
         tr '\n' '\0' <"$work/files" | LC_ALL=C xargs -0 awk -v max="$MAX_LINES" '
         BEGIN {
                 n = split("base 0 model 1 rt 1 wire 2 store 2 virt 2 auth 2 net 3 query 3 collect 3 " \
-                          "ingest 4 export 4 reconcile 4 alert 4 api 5 daemon 6 sensor 6 broker 6 agent 6 cli 6", t, " ")
+                          "ingest 4 forward 4 export 4 scrape 4 reconcile 4 alert 4 api 5 daemon 6 sensor 6 broker 6 agent 6 cli 6", t, " ")
                 for (i = 1; i < n; i += 2)
                         rank[t[i]] = t[i + 1] + 0
         }

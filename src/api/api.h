@@ -13,6 +13,8 @@
 #include "ingest/text.h"
 #include "net/http_server.h"
 #include "rt/settings.h"
+#include "forward/forward.h"
+#include "scrape/scrape.h"
 #include "store/store.h"
 
 typedef struct ApiListener {
@@ -37,6 +39,8 @@ typedef struct ApiContext {
         TextImport *import;
         ApiQueries *queries;      /* what is asked in PromQL; NULL: 404 */
         Store *store;             /* for /api/v1/status/tsdb and /api/v1/parallax/store; NULL: 404 */
+        Forward *forward;         /* for the status and /metrics/self; NULL: nothing is sent on */
+        const Scrape *scrape;     /* for /api/v1/targets and its like; NULL: nothing is scraped */
         /* Runs fn(store, job) elsewhere and then done(job, its result) here; -EBUSY while another one is under way. */
         int (*run_job)(void *context, int (*fn)(Store *s, void *job), void (*done)(void *job, int result), void *job);
         void *run_job_context;

@@ -23,6 +23,10 @@ static const char *container_state_name(const LatestEntity *e) {
         return e->pid ? "running" : NULL;
 }
 
+const char *machine_state(const LatestEntity *e) {
+        return e->key.kind == ENTITY_DOMAIN ? domain_state_name(e) : container_state_name(e);
+}
+
 /* vCPUs in force, from the best source that knows. */
 static double vcpus_of(const LatestEntity *e) {
         double n = latest_value(e, M_DOM_INFO_VCPUS, 0);
@@ -159,7 +163,7 @@ void machine_summary(const ApiContext *c, const LatestEntity *e, Buf *out) {
         buf_put_char(out, '}');
 }
 
-static bool is_listed(const LatestEntity *e, const char *kind) {
+bool machine_is_listed(const LatestEntity *e, const char *kind) {
         if (!kind)
                 return e->key.kind == ENTITY_DOMAIN || (e->engine != ENGINE_SYSTEMD && e->engine != ENGINE_CGROUP);
         return strcmp(kind, "all") == 0 || strcmp(kind, machine_kind(e)) == 0;
@@ -177,7 +181,7 @@ void api_machines(ApiContext *c, const HttpRequest *request, const char *rest, H
                 size_t n = 0;
                 LatestEntity **entities = latest_range(c->latest, k, &n);
                 for (size_t i = 0; i < n; i++)
-                        if (is_listed(entities[i], kind)) {
+                        if (machine_is_listed(entities[i], kind)) {
                                 json_item(out);
                                 machine_summary(c, entities[i], out);
                         }

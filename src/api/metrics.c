@@ -41,6 +41,8 @@ void api_metrics(ApiContext *c, const HttpRequest *request, const char *rest, Ht
         ExportContext context = {
                 .latest = c->latest,
                 .self = c->self,
+                .self_more = c->forward ? forward_put_self : NULL,
+                .self_more_context = c->forward,
                 .host_name = c->host_name ? c->host_name : "",
                 .version = c->version,
                 .now = api_now(c),

@@ -28,6 +28,10 @@ void json_bool(Buf *out, const char *key, bool v);
 void machine_summary(const ApiContext *c, const LatestEntity *e, Buf *out);
 /* "vm", "container", "service", "slice". */
 const char *machine_kind(const LatestEntity *e);
+/* "running", ...; NULL when it is not known. */
+const char *machine_state(const LatestEntity *e);
+/* Whether it is one that a request with this `kind` is about; NULL: VMs and containers. */
+bool machine_is_listed(const LatestEntity *e, const char *kind);
 
 /* What is asked of the store: matchers (match0, match1, ...: "label=value" and the other three operators) and begin < t <= end (ms). */
 #define SELECTION_MATCHERS_MAX 16u
@@ -54,3 +58,12 @@ void api_store(ApiContext *c, const HttpRequest *request, const char *rest, Http
 void api_export(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response);
 void api_store_job_status(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response);
 void api_store_job(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response);
+void api_targets(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response);
+void api_targets_metadata(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response);
+void api_scrape_pools(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response);
+void api_sd(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response);
+
+/* forward.c: "remote_write": [...], and the families of /metrics/self. */
+struct Expo;
+void forward_put_status(Forward *f, Buf *out);
+void forward_put_self(void *forward, struct Expo *expo);

@@ -89,6 +89,7 @@ void api_status(ApiContext *c, const HttpRequest *request, const char *rest, Htt
         json_field(out, "refused", (double)c->latest->refused);
         buf_put_char(out, '}');
         put_listeners(c, out);
+        forward_put_status(c->forward, out);
         buf_put_str(out, "}\n");
         response->status = 200;
         response->content_type = JSON_TYPE;

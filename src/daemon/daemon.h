@@ -10,12 +10,15 @@
 #include "daemon/store_host.h"
 #include "export/export.h"
 #include "export/self_stats.h"
+#include "forward/backend.h"
+#include "forward/forward.h"
 #include "ingest/ack_queue.h"
 #include "ingest/local.h"
 #include "ingest/remote_write.h"
 #include "ingest/text.h"
 #include "net/http_server.h"
 #include "rt/settings.h"
+#include "scrape/scrape.h"
 
 #define DAEMON_USER "parallax"
 
@@ -47,6 +50,16 @@ typedef struct Daemon {
         RemoteWrite *remote_write;
         TextImport *import;
         StoreJobs *jobs;
+        ForwardConfig *forward_config; /* until sending on begins */
+        Forward *forward;   /* before the store's sink; NULL: no store */
+        HttpFetcher *fetcher; /* its, and of queries to another engine */
+        Backend *backend;   /* NULL: the store answers */
+        HttpFetchOptions *backend_http; /* its, as the two below */
+        char *backend_url;
+        Duration backend_timeout;
+        char *forward_directory;
+        ScrapeConfig *scrape_config; /* until scraping begins */
+        Scrape *scrape;     /* NULL: no store, so nothing is scraped */
         Front **fronts;
         size_t n_fronts;
         Front *socket; /* RUNTIME_DIR/api.sock */
@@ -82,6 +95,33 @@ void queries_configure(Daemon *d);
 void queries_collect_self(Daemon *d);
 /* The experiments that query.features names; -EINVAL, logged, when one is not known. */
 int queries_features(const char *text, unsigned *ret_features) MUST_USE;
+
+/* Where samples are to be written, while there is a store. */
+SeriesSink *history_sink(Daemon *d);
+
+/* forwarding.c: receivers of remote_write. */
+int forwarding_read(const DaemonOptions *o, ForwardConfig **ret_config) MUST_USE;
+/* What stands before the store, before there is one. */
+int forwarding_prepare(Daemon *d) MUST_USE;
+int forwarding_open(Daemon *d) MUST_USE;
+void forwarding_close(Daemon *d);
+/* Takes over the configuration in any case. */
+int forwarding_replace(Daemon *d, ForwardConfig *next) MUST_USE;
+
+/* backend.c: another engine that answers what is asked of the history. */
+/* The client over HTTP that they share, once. */
+int fetcher_open(Daemon *d) MUST_USE;
+/* As the settings say it; takes from `c` what it needs. An error is logged, and the store answers then. */
+int backend_replace(Daemon *d, const Settings *s, ForwardConfig *c) MUST_USE;
+void backend_close(Daemon *d);
+
+/* scraping.c: targets of scrape_configs. */
+int scraping_read(const DaemonOptions *o, ScrapeConfig **ret_config) MUST_USE;
+int scraping_open(Daemon *d) MUST_USE;
+void scraping_close(Daemon *d);
+/* Takes over the configuration on success. */
+int scraping_replace(Daemon *d, ScrapeConfig *next) MUST_USE;
+void scraping_collect_self(Daemon *d);
 
 /* serve.c: the listeners. */
 int serve_open(Daemon *d) MUST_USE;

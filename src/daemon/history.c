@@ -7,10 +7,28 @@
 #include <sys/stat.h>
 
 #define WAITING_MAX 1024u
+#define QUEUES_DEPTH 2u /* store, forward, a target */
 
-static void on_durable(void *context, uint64_t upto) {
+SeriesSink *history_sink(Daemon *d) {
+        return forward_sink(d->forward);
+}
+
+static void on_durable(void *context) {
         Daemon *d = context;
-        ack_queue_advance(d->acks, upto);
+        ack_queue_advance(d->acks, history_sink(d)->durable(history_sink(d)));
+        forward_kick(d->forward);
+}
+
+/* The committer's: what is to be sent on is in its queues before the store says that it is kept. */
+static void before_commit(void *context) {
+        Daemon *d = context;
+        int r = forward_commit(d->forward);
+        (void)r; /* counted there; holds nobody up */
+}
+
+static bool commit_wanted(void *context) {
+        Daemon *d = context;
+        return forward_commit_pending(d->forward);
 }
 
 static void on_failed(void *context, int error) {
@@ -19,7 +37,7 @@ static void on_failed(void *context, int error) {
         ack_queue_fail(d->acks, 503);
 }
 
-static const StoreHostOps OPS = { .durable = on_durable, .failed = on_failed };
+static const StoreHostOps OPS = { .durable = on_durable, .failed = on_failed, .before_commit = before_commit, .commit_wanted = commit_wanted };
 
 /* The default directory is two deep: its parent is made as well, where we may. */
 static void make_parent(const char *directory) {
@@ -38,14 +56,23 @@ static void closedirp(DIR **d) {
 }
 
 /* The directory and its files, which may have been root's before there was a user. */
-static int hand_over(const char *directory, uid_t user, gid_t group) {
+static int hand_over(const char *directory, uid_t user, gid_t group, unsigned depth) {
         CLEANUP(closedirp) DIR *folder = opendir(directory);
         if (!folder)
                 return -errno;
         int r = fchown(dirfd(folder), user, group) < 0 ? -errno : 0;
-        for (const struct dirent *e; r == 0 && (e = readdir(folder));)
-                if (e->d_name[0] != '.' && fchownat(dirfd(folder), e->d_name, user, group, AT_SYMLINK_NOFOLLOW) < 0)
+        for (const struct dirent *e; r == 0 && (e = readdir(folder));) {
+                char below[4096];
+                bool fits = snprintf(below, sizeof below, "%s/%s", directory, e->d_name) < (int)sizeof below;
+                if (e->d_name[0] == '.' && depth == 0)
+                        continue;
+                if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+                        continue;
+                if (fchownat(dirfd(folder), e->d_name, user, group, AT_SYMLINK_NOFOLLOW) < 0)
                         r = -errno;
+                else if (e->d_type == DT_DIR && depth < QUEUES_DEPTH && fits)
+                        r = hand_over(below, user, group, depth + 1);
+        }
         return r;
 }
 
@@ -56,7 +83,7 @@ int history_prepare(Daemon *d, uid_t user, gid_t group) {
         make_parent(directory);
         int r = vfs_posix_new(directory, &d->store_directory);
         if (r == 0 && user != (uid_t)-1)
-                r = hand_over(directory, user, group);
+                r = hand_over(directory, user, group, 0);
         if (r < 0)
                 LOG(LOG_ERROR, "store.open_failed", LOG_S("directory", directory), LOG_E("error", r));
         return r;
@@ -73,12 +100,15 @@ int history_open(Daemon *d) {
         if (r == 0)
                 r = store_jobs_new(wall_now(), &d->jobs);
         if (r == 0)
+                r = forwarding_prepare(d);
+        if (r == 0)
                 r = store_host_open(d->loop, d->settings, TAKE_PTR(d->store_directory), &OPS, d, &d->store);
         if (r == 0)
                 r = queries_open(d);
         if (r < 0)
                 return r;
-        d->local.series = store_sink(store_host_store(d->store));
+        forward_begin(d->forward, store_sink(store_host_store(d->store)));
+        d->local.series = history_sink(d);
         LOG(LOG_INFO, "store.open", LOG_S("directory", d->settings->store.directory));
         return 0;
 }
@@ -87,6 +117,7 @@ void history_close(Daemon *d) {
         d->local.series = NULL;
         queries_close(d);
         d->store = store_host_close(d->store);
+        forwarding_close(d);
         d->store_directory = vfs_free(d->store_directory);
         d->acks = ack_queue_free(d->acks);
         d->remote_write = remote_write_free(d->remote_write);

@@ -97,6 +97,10 @@ static int start(Daemon *d) {
         if (r == 0)
                 r = history_open(d); /* its files are from outside, its threads are under the filter */
         if (r == 0)
+                r = forwarding_open(d);
+        if (r == 0)
+                r = scraping_open(d); /* looks names up in threads, which are under the filter, too */
+        if (r == 0)
                 r = notify_watchdog(d->loop, &d->watchdog);
         return r;
 }
@@ -106,6 +110,7 @@ static void stop(Daemon *d) {
         serve_close(d);
         if (d->sensor || d->latest.max_entities)
                 intake_close(d);
+        scraping_close(d);
         history_close(d);
         signals_close(d);
         d->loop = loop_free(d->loop);
@@ -117,6 +122,11 @@ static int run(const DaemonOptions *o) {
         Daemon d = { .options = *o, .started = mono_now(), .started_wall = wall_now() };
         if (settings_read(o, &d.settings) < 0)
                 return EXIT_FAILURE;
+        if (scraping_read(o, &d.scrape_config) < 0 || forwarding_read(o, &d.forward_config) < 0) {
+                d.settings = settings_free(d.settings);
+                d.scrape_config = scrape_config_free(d.scrape_config);
+                return EXIT_FAILURE;
+        }
         apply_log(d.settings);
         self_set(&d.self, SELF_CONFIG_OK, 1);
         d.host_name = host_name_of(d.settings);
@@ -136,9 +146,17 @@ static int check_config(const DaemonOptions *o) {
         Settings *s = NULL;
         DaemonOptions strict = *o;
         strict.config_given = true;
-        if (settings_read(&strict, &s) < 0)
-                return EXIT_FAILURE;
+        ScrapeConfig *scraping = NULL;
+        ForwardConfig *forwarding = NULL;
+        int r = settings_read(&strict, &s);
+        if (r == 0) /* what all of them would say comes once */
+                r = scraping_read(&strict, &scraping);
+        int also = r < 0 ? r : forwarding_read(&strict, &forwarding);
         (void)settings_free(s);
+        (void)scrape_config_free(scraping);
+        (void)forward_config_free(forwarding);
+        if (r < 0 || also < 0)
+                return EXIT_FAILURE;
         printf("%s: ok\n", o->config);
         return EXIT_SUCCESS;
 }

@@ -119,14 +119,35 @@ static void warn_of_restart(const Settings *old, const Settings *next) {
                 LOG(LOG_WARN, "config.needs_restart", LOG_S("key", "query.concurrency, query.queue"));
 }
 
+static void scrape_config_freep(ScrapeConfig **c) {
+        *c = scrape_config_free(*c);
+}
+
+static void forward_config_freep(ForwardConfig **c) {
+        *c = forward_config_free(*c);
+}
+
 static int replace(Daemon *d) {
         CLEANUP(settings_freep) Settings *next = NULL;
+        CLEANUP(scrape_config_freep) ScrapeConfig *scraping = NULL;
+        CLEANUP(forward_config_freep) ForwardConfig *forwarding = NULL;
         int r = settings_read(&d->options, &next);
+        if (r == 0)
+                r = forwarding_read(&d->options, &forwarding);
+        if (r == 0)
+                r = scraping_read(&d->options, &scraping);
+        if (r == 0)
+                r = serve_replace(d, next);
+        if (r == 0)
+                r = scraping_replace(d, scraping);
         if (r < 0)
                 return r;
-        r = serve_replace(d, next);
-        if (r < 0)
-                return r;
+        scraping = NULL;
+        r = backend_replace(d, next, forwarding);
+        int f = forwarding_replace(d, TAKE_PTR(forwarding));
+        r = r < 0 ? r : f;
+        if (r < 0) /* logged; a disk that does not work is no reason to keep the rest as it was */
+                self_add(&d->self, SELF_CONFIG_ERRORS, 1);
         CLEANUP_FREE char *old_name = d->host_name;
         d->host_name = host_name_of(next);
         if (!d->host_name)

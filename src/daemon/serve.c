@@ -53,6 +53,7 @@ static void collect_self(Daemon *d) {
         self_set(&d->self, SELF_HTTP_ERRORS, (double)http.by_status[5]);
         history_collect_self(d);
         queries_collect_self(d);
+        scraping_collect_self(d);
 }
 
 static bool serves_all(const char *metrics) {
@@ -139,11 +140,15 @@ static void answer(void *context, const HttpRequest *request, HttpResponse *resp
                 .metrics = f->metrics,
                 .expected = f->expected,
                 .no_collect = d->options.no_collect,
-                .sink = d->store ? store_sink(store_host_store(d->store)) : NULL,
+                .sink = d->store ? history_sink(d) : NULL,
                 .acks = d->acks,
                 .remote_write = d->remote_write,
                 .import = d->import,
                 .store = d->store ? store_host_store(d->store) : NULL,
+                .scrape = d->scrape,
+                .forward = d->forward,
+                .backend = d->backend ? backend_answer : NULL,
+                .backend_context = d->backend,
                 .store_stats = store_stats,
                 .store_top = store_top,
                 .run_job = run_job,

@@ -30,12 +30,12 @@ struct StoreHost {
         LoopFd *watch;
         LoopTimer *look; /* whether the disk hangs */
         Thread *commit_thread, *keep_thread;
-        uint64_t told; /* what `durable` was called with last */
 
         Lock lock; /* for what is below */
         Signal commit_wanted, keep_wanted;
         bool stop, wanted;
         int commit_error;
+        bool committed; /* and the loop was not told yet */
         Event events[EVENTS_MAX];
         size_t n_events;
         uint64_t events_lost;
@@ -89,6 +89,12 @@ static void log_events(StoreHost *h) {
 
 /* ---- Threads ---- */
 
+static int commit(StoreHost *h) {
+        if (h->ops.before_commit)
+                h->ops.before_commit(h->context);
+        return store_commit(h->store);
+}
+
 static void commit_loop(void *context) {
         StoreHost *h = context;
         lock(&h->lock);
@@ -97,10 +103,11 @@ static void commit_loop(void *context) {
                         (void)signal_wait(&h->commit_wanted, &h->lock, mono_add(mono_now(), IDLE));
                 h->wanted = false;
                 unlock(&h->lock);
-                bool pending = store_commit_pending(h->store);
-                int r = pending ? store_commit(h->store) : 0;
+                bool pending = store_commit_pending(h->store) || (h->ops.commit_wanted && h->ops.commit_wanted(h->context));
+                int r = pending ? commit(h) : 0;
                 lock(&h->lock);
                 h->commit_error = r;
+                h->committed |= pending && r == 0;
                 if (pending)
                         wake_loop(h);
         }
@@ -157,12 +164,11 @@ static void on_wake(void *context, int events) {
         log_events(h);
         lock(&h->lock);
         int error = h->commit_error;
+        bool committed = h->committed;
+        h->committed = false;
         unlock(&h->lock);
-        uint64_t durable = store_sink(h->store)->durable(store_sink(h->store));
-        if (durable > h->told) {
-                h->told = durable;
-                h->ops.durable(h->context, durable);
-        }
+        if (committed)
+                h->ops.durable(h->context);
         if (error < 0)
                 h->ops.failed(h->context, error);
         end_job(h);

@@ -13,8 +13,12 @@
 typedef struct StoreHost StoreHost;
 
 typedef struct StoreHostOps {
-        void (*durable)(void *context, uint64_t upto); /* more is durable than before */
+        void (*durable)(void *context); /* a commit has ended well: more may be durable than before */
         void (*failed)(void *context, int error);      /* the log cannot be written: nobody who waits can be told yes */
+        /* Both may be NULL, and are called by store-commit: before each commit of the store; and whether there is to be one although the
+         * store itself has nothing to write. */
+        void (*before_commit)(void *context);
+        bool (*commit_wanted)(void *context);
 } StoreHostOps;
 
 /* Opens the store in `vfs` (taken over in any case) as the settings describe it, and starts the threads. What is wrong is logged. */

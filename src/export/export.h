@@ -19,9 +19,14 @@ typedef enum ExportProfile {
         EXPORT_PROFILE_COUNT
 } ExportProfile;
 
+struct Expo; /* wire/expo.h */
+
 typedef struct ExportContext {
         const Latest *latest;
         const SelfStats *self; /* NULL: no counters of the daemon */
+        /* More families of parallaxd about itself, with labels; may be NULL. */
+        void (*self_more)(void *context, struct Expo *expo);
+        void *self_more_context;
         const char *host_name; /* label `host` */
         const char *version;   /* parallax_build_info */
         MonoTime now;

@@ -119,6 +119,8 @@ void profile_process(Render *r) {
 void profile_self(Render *r) {
         build_info(r);
         counter_families(r);
+        if (r->context->self_more)
+                r->context->self_more(r->context->self_more_context, &r->expo);
         table_families(r);
         render_entities(r, ENTITY_HOST, NULL, NULL, NULL);
         render_prefix(r, ENTITY_HOST, "parallax_");

@@ -68,7 +68,9 @@ void ack_queue_advance(AckQueue *q, uint64_t durable) {
 void ack_queue_fail(AckQueue *q, int status) {
         while (q->n > 0) {
                 Ack a = take_first(q);
-                HttpResponse r = { .status = status, .content_type = "text/plain; charset=utf-8", .body = BUF_WITH_LIMIT(256) };
+                HttpResponse r = { .status = status,
+                                   .content_type = "text/plain; charset=utf-8",
+                                   .body = BUF_WITH_LIMIT(256) };
                 buf_deinit(&a.response.body);
                 buf_put_str(&r.body, "what was sent could not be brought to the disk; send it again\n");
                 http_add_number(&r, "Retry-After", RETRY_SECONDS);

@@ -1,4 +1,5 @@
-/* Answers that wait for the disk: each belongs to a ticket of the sink, and goes out when all up to that ticket is durable.
+/* Answers that wait for the disk: each belongs to a ticket of the sink, and goes out when all up to that ticket is
+ * durable.
  *
  * Owned by the thread of the HTTP server's loop. Bounded: when it is full, requests are to be refused before
  * anything of them is taken. */

@@ -1,5 +1,5 @@
-/* The lines are for the log of a sender: nothing in them is longer than a line should be, and no byte of a label gets through
- * that a terminal would obey. */
+/* The lines are for the log of a sender: nothing in them is longer than a line should be, and no byte of a label gets
+ * through that a terminal would obey. */
 #include "ingest/faults.h"
 
 #include "base/escape.h"
@@ -71,7 +71,9 @@ static void put_line(IngestFaults *f, const IngestFault *fault) {
         ingest_print_series(fault->run, fault->run_len, &f->lines);
         if (fault->has_time)
                 buf_printf(&f->lines, " at %lld", (long long)fault->time_ms);
-        buf_printf(&f->lines, ": %s", fault->fault == SAMPLE_LABELS && fault->labels ? labels_fault_text(fault->labels) : sample_fault_text(fault->fault));
+        buf_printf(&f->lines, ": %s",
+                   fault->fault == SAMPLE_LABELS && fault->labels ? labels_fault_text(fault->labels)
+                                                                  : sample_fault_text(fault->fault));
         if (fault->detail)
                 buf_printf(&f->lines, ": %s", fault->detail);
         if (fault->n > 1)

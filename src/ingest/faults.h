@@ -1,5 +1,5 @@
-/* What of a request was not taken, and why: counted by reason, the first ones kept as lines for a person. Bounded: whatever is
- * sent, a few KiB. */
+/* What of a request was not taken, and why: counted by reason, the first ones kept as lines for a person. Bounded:
+ * whatever is sent, a few KiB. */
 #pragma once
 
 #include "base/buf.h"

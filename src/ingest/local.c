@@ -1,5 +1,5 @@
-/* One batch is one request to the series sink: a table becomes rows * columns series. The labels that all of them share are
- * collected once a batch, those of a row once a row; labels_build() sorts. */
+/* One batch is one request to the series sink: a table becomes rows * columns series. The labels that all of them share
+ * are collected once a batch, those of a row once a row; labels_build() sorts. */
 #include "ingest/local.h"
 
 #include "base/escape.h"
@@ -62,7 +62,9 @@ static void add_label(LocalIngest *l, LabelSet *set, const char *name, Span valu
 }
 
 static void entity_labels(LocalIngest *l, const LatestEntity *e, LabelSet *set) {
-        static const char *const JOBS[] = { [ENTITY_HOST] = "node", [ENTITY_DOMAIN] = "libvirt", [ENTITY_CONTAINER] = "cadvisor" };
+        static const char *const JOBS[] = {
+                [ENTITY_HOST] = "node", [ENTITY_DOMAIN] = "libvirt", [ENTITY_CONTAINER] = "cadvisor"
+        };
         char uuid[UUID_TEXT_LEN + 1];
         *set = (LabelSet){ 0 };
         buf_reset(&l->text);
@@ -106,9 +108,11 @@ static size_t collect(const LocalIngest *l, const LabelSet *set, MetricId m, Lab
         for (size_t i = 0; i < set->n; i++) {
                 bool again = false;
                 for (size_t k = 0; k < n; k++)
-                        again = again || (labels[k].name.len == set->names[i].len && memcmp(labels[k].name.text, set->names[i].text, set->names[i].len) == 0);
+                        again = again || (labels[k].name.len == set->names[i].len &&
+                                          memcmp(labels[k].name.text, set->names[i].text, set->names[i].len) == 0);
                 if (!again)
-                        labels[n++] = (Label){ set->names[i], { l->text.data + set->places[i].at, set->places[i].len } };
+                        labels[n++] =
+                                (Label){ set->names[i], { l->text.data + set->places[i].at, set->places[i].len } };
         }
         return fixed_labels(METRICS[m].label, labels, n);
 }
@@ -152,11 +156,13 @@ static void describe(LocalIngest *l, GroupId g) {
         }
 }
 
-static void write_row(LocalIngest *l, GroupId g, const LabelSet *set, const double *values, int64_t time_ms, bool stale) {
+static void write_row(LocalIngest *l, GroupId g, const LabelSet *set, const double *values, int64_t time_ms,
+                      bool stale) {
         for (size_t c = 0; c < group_columns(g); c++) {
                 MetricId m = (MetricId)(GROUPS[g].first + c);
                 if (!value_is_absent(values[c]))
-                        write_sample(l, set, m, time_ms, stale ? stale_marker() : unit_expose(METRICS[m].unit, values[c]));
+                        write_sample(l, set, m, time_ms,
+                                     stale ? stale_marker() : unit_expose(METRICS[m].unit, values[c]));
         }
 }
 
@@ -165,7 +171,8 @@ static int64_t wall_ms(WallTime t) {
 }
 
 /* The rows of what the table has of a group, each ended. `keep` has the rows that go on (NULL: none). */
-static void end_rows(LocalIngest *l, const LatestEntity *e, GroupId g, const LatestGroup *old, int64_t time_ms, const Batch *keep) {
+static void end_rows(LocalIngest *l, const LatestEntity *e, GroupId g, const LatestGroup *old, int64_t time_ms,
+                     const Batch *keep) {
         LabelSet shared, set;
         Span labels[GROUP_MAX_KEYS], kept[GROUP_MAX_KEYS];
         entity_labels(l, e, &shared);
@@ -216,8 +223,9 @@ static void on_batch(Sink *s, const Batch *b) {
         const LatestEntity *e = l->series ? latest_find(l->latest, &b->key) : NULL;
         if (e && request_begin(l)) {
                 const LatestGroup *old = latest_group(e, b->group);
-                bool other_rows = old && old->n_rows && GROUPS[b->group].n_keys &&
-                                  (old->labels_len != b->labels_len || memcmp(old->labels, b->labels, b->labels_len) != 0);
+                bool other_rows =
+                        old && old->n_rows && GROUPS[b->group].n_keys &&
+                        (old->labels_len != b->labels_len || memcmp(old->labels, b->labels, b->labels_len) != 0);
                 if (other_rows)
                         end_rows(l, e, b->group, old, wall_ms(b->wall), b);
                 write_batch(l, e, b);

@@ -1,5 +1,5 @@
-/* What this host's own collectors see, on its way to the store: a sink that passes everything on to the latest-value table and writes
- * each batch as samples of labelled series.
+/* What this host's own collectors see, on its way to the store: a sink that passes everything on to the latest-value
+ * table and writes each batch as samples of labelled series.
  *
  * A series has the metric's name (tables/metrics.def) and the labels of its group, and beside them:
  *
@@ -7,8 +7,9 @@
  *   of a container  job="cadvisor", instance, host, id = the path of its cgroup, name
  *   of the host     job="node", instance, host
  *
- * A series whose row, group or entity goes ends with a staleness marker. Names come from tenants: what is not UTF-8 becomes U+FFFD, what
- * is too long is cut. A value that the store refuses is counted there; the latest-value table has it all the same. Main thread. */
+ * A series whose row, group or entity goes ends with a staleness marker. Names come from tenants: what is not UTF-8
+ * becomes U+FFFD, what is too long is cut. A value that the store refuses is counted there; the latest-value table has
+ * it all the same. Main thread. */
 #pragma once
 
 #include "model/latest.h"

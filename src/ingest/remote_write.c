@@ -1,5 +1,5 @@
-/* A request passes four gates before the sink sees any of it: its headers, snappy, the message, and the sink's own begin(). Behind
- * them every series and sample is good or bad by itself. */
+/* A request passes four gates before the sink sees any of it: its headers, snappy, the message, and the sink's own
+ * begin(). Behind them every series and sample is good or bad by itself. */
 #include "ingest/remote_write.h"
 
 #include "ingest/faults.h"
@@ -108,8 +108,10 @@ static bool version_of(const char *content_type, RwVersion *ret_version) {
 static bool check_headers(const HttpRequest *request, HttpResponse *response, RwVersion *ret_version) {
         const char *encoding = http_header(request, "Content-Encoding");
         if (!version_of(http_header(request, "Content-Type"), ret_version))
-                return ingest_refuse(response, 415, 0, "Content-Type must be application/x-protobuf, with proto=prometheus.WriteRequest or "
-                                                       "io.prometheus.write.v2.Request");
+                return ingest_refuse(
+                        response, 415, 0,
+                        "Content-Type must be application/x-protobuf, with proto=prometheus.WriteRequest or "
+                        "io.prometheus.write.v2.Request");
         if (encoding && strcasecmp(encoding, "snappy") != 0)
                 return ingest_refuse(response, 415, 0, "Content-Encoding must be snappy");
         if (request->body_len == 0)
@@ -139,7 +141,8 @@ static bool parse(RemoteWrite *w, RwVersion version, HttpResponse *response) {
 
 /* ---- to the sink ---- */
 
-static void refuse_series(RemoteWrite *w, const RwSeries *s, SampleFault fault, LabelsFault labels, const uint8_t *run, size_t len) {
+static void refuse_series(RemoteWrite *w, const RwSeries *s, SampleFault fault, LabelsFault labels, const uint8_t *run,
+                          size_t len) {
         ingest_faults_add(&w->faults, &(IngestFault){ .fault = fault, .labels = labels, .run = run, .run_len = len,
                                                       .n = (uint64_t)s->n_floats + s->n_histograms });
 }
@@ -147,12 +150,17 @@ static void refuse_series(RemoteWrite *w, const RwSeries *s, SampleFault fault, 
 static void put_floats(RemoteWrite *w, const RwSeries *s, SeriesRef ref, const uint8_t *run, size_t len) {
         const int64_t *times = w->request.times + s->first_float;
         size_t taken = 0;
-        SampleFault fault = w->sink->floats(w->sink, ref, times, w->request.values + s->first_float, s->n_floats, &taken);
+        SampleFault fault =
+                w->sink->floats(w->sink, ref, times, w->request.values + s->first_float, s->n_floats, &taken);
         assert(taken <= s->n_floats);
         w->samples += taken;
         if (taken < s->n_floats)
-                ingest_faults_add(&w->faults, &(IngestFault){ .fault = fault, .run = run, .run_len = len, .time_ms = times[0],
-                                                              .has_time = s->n_floats == 1, .n = s->n_floats - taken });
+                ingest_faults_add(&w->faults, &(IngestFault){ .fault = fault,
+                                                              .run = run,
+                                                              .run_len = len,
+                                                              .time_ms = times[0],
+                                                              .has_time = s->n_floats == 1,
+                                                              .n = s->n_floats - taken });
 }
 
 static void put_histogram(RemoteWrite *w, const RwHistogram *h, SeriesRef ref, const uint8_t *run, size_t len) {
@@ -162,24 +170,33 @@ static void put_histogram(RemoteWrite *w, const RwHistogram *h, SeriesRef ref, c
         if (histogram_parse(h->bytes, h->len, &w->histogram, &time, &why) == 0) {
                 buf_reset(&w->histogram_bytes);
                 histogram_write(&w->histogram, &w->histogram_bytes);
-                fault = buf_error(&w->histogram_bytes) ? SAMPLE_NO_MEMORY :
-                                w->sink->histogram(w->sink, ref, time, (const uint8_t *)w->histogram_bytes.data, w->histogram_bytes.len);
+                fault = buf_error(&w->histogram_bytes)
+                                ? SAMPLE_NO_MEMORY
+                                : w->sink->histogram(w->sink, ref, time, (const uint8_t *)w->histogram_bytes.data,
+                                                     w->histogram_bytes.len);
         }
         if (fault == SAMPLE_OK)
                 w->histograms++;
         else
-                ingest_faults_add(&w->faults, &(IngestFault){ .fault = fault, .detail = why, .run = run, .run_len = len, .time_ms = time,
-                                                              .has_time = !why, .n = 1 });
+                ingest_faults_add(&w->faults, &(IngestFault){ .fault = fault,
+                                                              .detail = why,
+                                                              .run = run,
+                                                              .run_len = len,
+                                                              .time_ms = time,
+                                                              .has_time = !why,
+                                                              .n = 1 });
 }
 
-/* What is wrong with an exemplar is no reason to refuse the request: it is counted, and the sender told how many were taken. */
+/* What is wrong with an exemplar is no reason to refuse the request: it is counted, and the sender told how many were
+ * taken. */
 static void put_exemplar(RemoteWrite *w, const RwExemplar *e, SeriesRef ref) {
         double value;
         int64_t time;
         buf_reset(&w->exemplar_labels);
         bool good = rw_exemplar(&w->request, e, &w->exemplar_labels, &value, &time) && !buf_error(&w->exemplar_labels);
         const Buf *labels = &w->exemplar_labels;
-        w->exemplars += good && w->sink->exemplar(w->sink, ref, (const uint8_t *)labels->data, labels->len, value, time);
+        w->exemplars +=
+                good && w->sink->exemplar(w->sink, ref, (const uint8_t *)labels->data, labels->len, value, time);
 }
 
 /* 2.0: each series says what its metric is; neighbours mostly say the same. */
@@ -254,7 +271,11 @@ static void fill_answer(const RemoteWrite *w, HttpResponse *response) {
         int status = ingest_faults_status(&w->faults);
         response->status = 204;
         if (status) {
-                (void)ingest_refuse(response, status, status == 400 ? 0 : status == 429 ? INGEST_LIMIT_RETRY : INGEST_RETRY, NULL);
+                (void)ingest_refuse(response, status,
+                                    status == 400   ? 0
+                                    : status == 429 ? INGEST_LIMIT_RETRY
+                                                    : INGEST_RETRY,
+                                    NULL);
                 ingest_faults_print(&w->faults, w->request.n_floats + w->request.n_histograms, &response->body);
         }
         if (w->request.version == RW_2)
@@ -288,7 +309,8 @@ static void forget_request(RemoteWrite *w) {
         w->described = NULL;
 }
 
-bool remote_write_take(RemoteWrite *w, SeriesSink *sink, const HttpRequest *request, HttpResponse *response, uint64_t *ret_ticket) {
+bool remote_write_take(RemoteWrite *w, SeriesSink *sink, const HttpRequest *request, HttpResponse *response,
+                       uint64_t *ret_ticket) {
         RwVersion version = RW_1;
         bool has_ticket = false;
         w->sink = sink;

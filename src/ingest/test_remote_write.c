@@ -1,5 +1,5 @@
-/* Requests of remote write against a recording sink, without an HTTP server: rows B1 to B18 of the catalogue of bad input, as far
- * as they are not about HTTP (src/api/test_write.c has those). */
+/* Requests of remote write against a recording sink, without an HTTP server: rows B1 to B18 of the catalogue of bad
+ * input, as far as they are not about HTTP (src/api/test_write.c has those). */
 #include "ingest/remote_write.h"
 
 #include "base/test_proto.h"
@@ -51,7 +51,12 @@ static int teardown(void **state) {
 
 /* Bytes as they are; returns the status. */
 static int send_raw(Bench *b, const void *bytes, size_t n) {
-        HttpRequest r = { .method = "POST", .path = "/api/v1/write", .accept = "", .connection = &b->fake, .body = bytes, .body_len = n };
+        HttpRequest r = { .method = "POST",
+                          .path = "/api/v1/write",
+                          .accept = "",
+                          .connection = &b->fake,
+                          .body = bytes,
+                          .body_len = n };
         buf_deinit(&b->response.body);
         b->response = (HttpResponse){ .status = 200, .body = BUF_WITH_LIMIT(1 << 20) };
         b->has_ticket = remote_write_take(b->writer, &b->recorder.sink, &r, &b->response, &b->ticket);
@@ -145,8 +150,14 @@ static void put_v2(Buf *m, double value) {
 static void b6_content_types(void **state) {
         Bench *b = *state;
         CLEANUP(buf_deinit) Buf m = BUF_NULL;
-        static const char *const BAD[] = { "application/json", "application/x-protobuf;proto=x", "text/plain", "application/x-protobufs", "",
-                                           "application/x-protobuf; proto=io.prometheus.write.v2.Request; proto=other" };
+        static const char *const BAD[] = {
+                "application/json",
+                "application/x-protobuf;proto=x",
+                "text/plain",
+                "application/x-protobufs",
+                "",
+                "application/x-protobuf; proto=io.prometheus.write.v2.Request; proto=other"
+        };
         static const char *const TWO[] = { TYPE_2, "Application/X-Protobuf ; Proto=\"io.prometheus.write.v2.Request\"",
                                            "application/x-protobuf;charset=x;proto=io.prometheus.write.v2.Request" };
         for (size_t i = 0; i < ARRAY_LEN(BAD); i++) {
@@ -220,7 +231,9 @@ static int send_labels(Bench *b, const char *const *labels, size_t n) {
         return send_message(b, &m);
 }
 
-#define LABELS(...) send_labels(b, (const char *const[]){ __VA_ARGS__ }, sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *))
+#define LABELS(...)                                                                                                    \
+        send_labels(b, (const char *const[]){ __VA_ARGS__ },                                                           \
+                    sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *))
 
 static void b11_labels(void **state) {
         Bench *b = *state;
@@ -284,13 +297,15 @@ static void b13_duplicates(void **state) {
         assert_int_equal(send_one(b, 1, T), 204);
         assert_int_equal(send_one(b, 1, T), 204);
         assert_int_equal(send_one(b, 2, T), 400);
-        says(b, "1 of 1 samples were not taken: 1 duplicate\n{__name__=\"x\", job=\"a\"} at 1700000000000: there is another value");
+        says(b, "1 of 1 samples were not taken: 1 duplicate\n{__name__=\"x\", job=\"a\"} at 1700000000000: there is "
+                "another value");
         assert_int_equal(recorded_samples(&b->recorder), 1);
 }
 
 static void b14_out_of_bounds(void **state) {
         Bench *b = *state;
-        static const int64_t NEW[] = { T + INT64_C(365) * 86400000, INT64_MAX, T + 600001 }, OLD[] = { 1000, INT64_MIN, -1 };
+        static const int64_t NEW[] = { T + INT64_C(365) * 86400000, INT64_MAX, T + 600001 },
+                             OLD[] = { 1000, INT64_MIN, -1 };
         for (size_t i = 0; i < ARRAY_LEN(NEW); i++) {
                 assert_int_equal(send_one(b, 1, NEW[i]), 400);
                 says(b, "ahead of the clock");
@@ -319,8 +334,14 @@ static double from_bits(uint64_t bits) {
 static void b16_bits(void **state) {
         Bench *b = *state;
         CLEANUP(buf_deinit) Buf m = BUF_NULL, s = BUF_NULL;
-        static const uint64_t BITS[] = { UINT64_C(0x7ff0000000000002), UINT64_C(0x7ff8000000000001), UINT64_C(0xfff8deadbeef0001),
-                                         UINT64_C(0x8000000000000000), 1, UINT64_C(0x800fffffffffffff), UINT64_C(0x7ff0000000000000), 0 };
+        static const uint64_t BITS[] = { UINT64_C(0x7ff0000000000002),
+                                         UINT64_C(0x7ff8000000000001),
+                                         UINT64_C(0xfff8deadbeef0001),
+                                         UINT64_C(0x8000000000000000),
+                                         1,
+                                         UINT64_C(0x800fffffffffffff),
+                                         UINT64_C(0x7ff0000000000000),
+                                         0 };
         rw_label(&s, "__name__", "bits");
         for (size_t i = 0; i < ARRAY_LEN(BITS); i++)
                 rw_sample(&s, from_bits(BITS[i]), T + (int64_t)i);
@@ -365,7 +386,8 @@ static void b18_good_and_bad(void **state) {
         p_message(&m, 5, &s);
         assert_int_equal(send_message(b, &m), 400);
         says(b, "3 of 6 samples were not taken: 2 labels, 1 too_new");
-        assert_true(b->has_ticket && fake_number(&b->response, SAMPLES_WRITTEN) == 3 && fake_number(&b->response, "Retry-After") == -1);
+        assert_true(b->has_ticket && fake_number(&b->response, SAMPLES_WRITTEN) == 3 &&
+                    fake_number(&b->response, "Retry-After") == -1);
         assert_true(recorded(&b->recorder, "a")->n == 2 && recorded(&b->recorder, "up{job=\"a\"}")->n == 1);
         assert_int_equal(remote_write_stats(b->writer)->samples, 3);
         assert_int_equal(remote_write_stats(b->writer)->faults[SAMPLE_TOO_NEW], 1);
@@ -379,7 +401,8 @@ static void limits_are_temporary(void **state) {
         rw1_one(&m, "y", 1, T);
         assert_int_equal(send_message(b, &m), 429);
         says(b, "series_limit");
-        assert_true(b->has_ticket && fake_number(&b->response, "Retry-After") > 0 && recorded_samples(&b->recorder) == 1);
+        assert_true(b->has_ticket && fake_number(&b->response, "Retry-After") > 0 &&
+                    recorded_samples(&b->recorder) == 1);
 }
 
 static void sinks_that_refuse(void **state) {
@@ -441,7 +464,8 @@ static void exemplars(void **state) {
         assert_int_equal(send_message(b, &m), 204);
         assert_true(b->recorder.exemplars == 1 && b->recorder.exemplar_value == 0.25 && b->recorder.exemplar_ms == T);
         assert_string_equal(buf_cstr(&b->recorder.exemplar_labels), "{trace_id=\"abc\"}");
-        assert_true(remote_write_stats(b->writer)->exemplars == 1 && remote_write_stats(b->writer)->exemplars_dropped == 1);
+        assert_true(remote_write_stats(b->writer)->exemplars == 1 &&
+                    remote_write_stats(b->writer)->exemplars_dropped == 1);
         b->fake.content_type = TYPE_2;
         b->recorder.no_exemplars = true;
         put_v2(&m, 1);
@@ -460,24 +484,36 @@ static void faults_are_bounded(void **state) {
         for (int i = 0; i < 1000; i++)
                 rw_label(&s, text, text);
         for (int i = 0; i < 1000; i++)
-                ingest_faults_add(&f, &(IngestFault){ .fault = SAMPLE_LABELS, .labels = LABELS_TOO_MANY, .run = (uint8_t *)s.data, .run_len = s.len, .n = 3 });
+                ingest_faults_add(&f, &(IngestFault){ .fault = SAMPLE_LABELS,
+                                                      .labels = LABELS_TOO_MANY,
+                                                      .run = (uint8_t *)s.data,
+                                                      .run_len = s.len,
+                                                      .n = 3 });
         ingest_faults_print(&f, 5000, &out);
         assert_true(f.total == 3000 && out.len <= 20000 && ingest_faults_status(&f) == 400);
         ingest_faults_reset(&f);
         assert_int_equal(ingest_faults_status(&f), 0);
         for (SampleFault i = SAMPLE_OK; i < SAMPLE_FAULT_COUNT; i++)
                 assert_true(sample_fault_name(i)[0] && sample_fault_text(i)[0]);
-        ingest_faults_add(&f, &(IngestFault){ .fault = SAMPLE_NO_MEMORY, .run = (const uint8_t *)"\x0a\xff", .run_len = 2, .n = 1 });
+        ingest_faults_add(
+                &f,
+                &(IngestFault){ .fault = SAMPLE_NO_MEMORY, .run = (const uint8_t *)"\x0a\xff", .run_len = 2, .n = 1 });
         assert_int_equal(ingest_faults_status(&f), 503);
 }
 
 int main(void) {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
         const struct CMUnitTest tests[] = {
-                TEST(all_taken),        TEST(b1_b4_snappy),      TEST(b5_encodings),         TEST(b6_content_types),  TEST(b7_symbols),
-                TEST(b8_b9_messages),   TEST(b10_empty_body),    TEST(b11_labels),           TEST(b12_large_labels),  TEST(b13_duplicates),
-                TEST(b14_out_of_bounds), TEST(b15_out_of_order), TEST(b16_bits),             TEST(b17_histograms),    TEST(b18_good_and_bad),
-                TEST(limits_are_temporary), TEST(sinks_that_refuse), TEST(descriptions), TEST(exemplars),     cmocka_unit_test(faults_are_bounded),
+                TEST(all_taken),         TEST(b1_b4_snappy),
+                TEST(b5_encodings),      TEST(b6_content_types),
+                TEST(b7_symbols),        TEST(b8_b9_messages),
+                TEST(b10_empty_body),    TEST(b11_labels),
+                TEST(b12_large_labels),  TEST(b13_duplicates),
+                TEST(b14_out_of_bounds), TEST(b15_out_of_order),
+                TEST(b16_bits),          TEST(b17_histograms),
+                TEST(b18_good_and_bad),  TEST(limits_are_temporary),
+                TEST(sinks_that_refuse), TEST(descriptions),
+                TEST(exemplars),         cmocka_unit_test(faults_are_bounded),
         };
         return cmocka_run_group_tests_name("remote_write", tests, NULL, NULL);
 }

@@ -37,7 +37,9 @@ static int teardown(void **state) {
 }
 
 static int put(Bench *b, const char *text) {
-        HttpRequest r = { .method = "POST", .connection = &b->fake, .body = (const uint8_t *)text, .body_len = strlen(text) };
+        HttpRequest r = {
+                .method = "POST", .connection = &b->fake, .body = (const uint8_t *)text, .body_len = strlen(text)
+        };
         buf_deinit(&b->response.body);
         b->response = (HttpResponse){ .status = 200, .body = BUF_WITH_LIMIT(1 << 20) };
         b->has_ticket = text_import_take(b->import, &b->recorder.sink, NOW, &r, &b->response, &b->ticket);
@@ -47,7 +49,9 @@ static int put(Bench *b, const char *text) {
 
 static void text_is_taken(void **state) {
         Bench *b = *state;
-        assert_int_equal(put(b, "# HELP up Whether it is up.\n# TYPE up gauge\nup{job=\"b\",instance=\"x\"} 1 1600000000000\nup 0\n"), 200);
+        assert_int_equal(put(b, "# HELP up Whether it is up.\n# TYPE up gauge\nup{job=\"b\",instance=\"x\"} 1 "
+                                "1600000000000\nup 0\n"),
+                         200);
         assert_string_equal(b->response.body.data, "{\"samples\":2}\n");
         assert_string_equal(b->recorder.source, "import");
         assert_int_equal(recorded(&b->recorder, "up{instance=\"x\", job=\"b\"}")->times[0], 1600000000000);
@@ -62,7 +66,9 @@ static void text_is_taken(void **state) {
 static void openmetrics_is_taken(void **state) {
         Bench *b = *state;
         b->fake.content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-        assert_int_equal(put(b, "# TYPE a counter\n# UNIT a seconds\na_total 1 1.5 # {x=\"y\"} 1\n# TYPE b gauge\nb 2\n# EOF\n"), 200);
+        assert_int_equal(
+                put(b, "# TYPE a counter\n# UNIT a seconds\na_total 1 1.5 # {x=\"y\"} 1\n# TYPE b gauge\nb 2\n# EOF\n"),
+                200);
         assert_int_equal(recorded(&b->recorder, "a_total")->times[0], 1500);
         assert_true(b->recorder.descriptions == 2 && text_import_stats(b->import)->exemplars == 1);
         assert_true(b->recorder.exemplar_value == 1 && b->recorder.exemplar_ms == 1500); /* the sample's time */
@@ -91,7 +97,8 @@ static void samples_that_are_not_taken(void **state) {
         assert_int_equal(put(b, "a 1 5\na 2 5\nb{x=\"1\",x=\"2\"} 1\nc 3\n"), 400);
         assert_non_null(strstr(b->response.body.data, "2 of 4 samples were not taken: 1 labels, 1 duplicate\n"));
         assert_non_null(strstr(b->response.body.data, "\n2: {__name__=\"a\"} at 5: there is another value"));
-        assert_non_null(strstr(b->response.body.data, "\n3: {__name__=\"b\", x=\"1\", x=\"2\"}: a label name is there twice\n"));
+        assert_non_null(strstr(b->response.body.data,
+                               "\n3: {__name__=\"b\", x=\"1\", x=\"2\"}: a label name is there twice\n"));
         assert_true(recorded_samples(&b->recorder) == 2 && b->has_ticket);
         b->recorder.max_series = 2;
         assert_int_equal(put(b, "d 1\n"), 429);
@@ -118,7 +125,8 @@ static void other_content(void **state) {
 int main(void) {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
         const struct CMUnitTest tests[] = {
-                TEST(text_is_taken), TEST(openmetrics_is_taken), TEST(a_wrong_line), TEST(samples_that_are_not_taken), TEST(other_content),
+                TEST(text_is_taken), TEST(openmetrics_is_taken), TEST(a_wrong_line), TEST(samples_that_are_not_taken),
+                TEST(other_content),
         };
         return cmocka_run_group_tests_name("text", tests, NULL, NULL);
 }

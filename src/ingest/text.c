@@ -1,4 +1,5 @@
-/* One body; the parser makes items of its lines, and what TYPE, HELP and UNIT say of one metric is put together here. */
+/* One body; the parser makes items of its lines, and what TYPE, HELP and UNIT say of one metric is put together
+ * here. */
 #include "ingest/text.h"
 
 #include "ingest/faults.h"
@@ -67,7 +68,8 @@ static bool read_format(const HttpRequest *request, HttpResponse *response, Form
         uint64_t first = 1, now_ms;
         ret_format->openmetrics = type && media_is(type, "application/openmetrics-text");
         if (type && !ret_format->openmetrics && !media_is(type, "text/plain"))
-                return ingest_refuse(response, 415, 0, "Content-Type must be text/plain or application/openmetrics-text");
+                return ingest_refuse(response, 415, 0,
+                                     "Content-Type must be text/plain or application/openmetrics-text");
         if (encoding && strcasecmp(encoding, "identity") != 0)
                 return ingest_refuse(response, 415, 0, "no Content-Encoding is known here");
         if (line && (!span_u64((Span){ line, strlen(line) }, &first) || first == 0 || first > UINT32_MAX / 2))
@@ -118,7 +120,8 @@ static void end_description(TextImport *t) {
 }
 
 static void take_description(TextImport *t, const ExpositionItem *i) {
-        if (i->metric.len != t->metric.len || (t->metric.len && memcmp(i->metric.text, t->metric.data, t->metric.len) != 0)) {
+        if (i->metric.len != t->metric.len ||
+            (t->metric.len && memcmp(i->metric.text, t->metric.data, t->metric.len) != 0)) {
                 end_description(t);
                 buf_put(&t->metric, i->metric.text, i->metric.len);
         }
@@ -144,8 +147,14 @@ static void refuse_sample(TextImport *t, const ExpositionItem *i, SampleFault fa
         bool unbuilt = labels != LABELS_OK && t->run.len == 0;
         if (unbuilt)
                 put_unsorted_run(i, &t->run);
-        ingest_faults_add(&t->faults, &(IngestFault){ .fault = fault, .labels = labels, .run = (const uint8_t *)t->run.data, .run_len = t->run.len,
-                                                      .time_ms = i->time_ms, .has_time = !labels, .n = 1, .line = i->line });
+        ingest_faults_add(&t->faults, &(IngestFault){ .fault = fault,
+                                                      .labels = labels,
+                                                      .run = (const uint8_t *)t->run.data,
+                                                      .run_len = t->run.len,
+                                                      .time_ms = i->time_ms,
+                                                      .has_time = !labels,
+                                                      .n = 1,
+                                                      .line = i->line });
 }
 
 /* One without a time is of the sample's. */
@@ -194,7 +203,11 @@ static int take_lines(TextImport *t, const HttpRequest *request, const Format *f
 static void fill_answer(TextImport *t, HttpResponse *response) {
         int status = ingest_faults_status(&t->faults);
         if (status) {
-                (void)ingest_refuse(response, status, status == 400 ? 0 : status == 429 ? INGEST_LIMIT_RETRY : INGEST_RETRY, NULL);
+                (void)ingest_refuse(response, status,
+                                    status == 400   ? 0
+                                    : status == 429 ? INGEST_LIMIT_RETRY
+                                                    : INGEST_RETRY,
+                                    NULL);
                 ingest_faults_print(&t->faults, t->sent, &response->body);
                 return;
         }
@@ -203,7 +216,8 @@ static void fill_answer(TextImport *t, HttpResponse *response) {
         buf_printf(&response->body, "{\"samples\":%llu}\n", (unsigned long long)t->taken);
 }
 
-static bool write_lines(TextImport *t, const HttpRequest *request, const Format *format, HttpResponse *response, uint64_t *ret_ticket) {
+static bool write_lines(TextImport *t, const HttpRequest *request, const Format *format, HttpResponse *response,
+                        uint64_t *ret_ticket) {
         int r = t->sink->begin(t->sink, SOURCE);
         if (r == 0) {
                 int cut = take_lines(t, request, format);
@@ -221,7 +235,8 @@ static bool write_lines(TextImport *t, const HttpRequest *request, const Format 
         return true;
 }
 
-bool text_import_take(TextImport *t, SeriesSink *sink, WallTime now, const HttpRequest *request, HttpResponse *response, uint64_t *ret_ticket) {
+bool text_import_take(TextImport *t, SeriesSink *sink, WallTime now, const HttpRequest *request, HttpResponse *response,
+                      uint64_t *ret_ticket) {
         Format format = { false, 1, now.ns / NS_PER_MS };
         t->sink = sink;
         t->sent = t->taken = 0;

@@ -20,13 +20,13 @@ static LabelSetText *texts_free(LabelSetText *t) {
         return NULL;
 }
 
-void label_set_deinit(LabelSet *s) {
+void label_set_deinit(LabelDraft *s) {
         s->texts = texts_free(s->texts);
         free(s->items);
         *s = LABEL_SET_NULL;
 }
 
-void label_set_reset(LabelSet *s) {
+void label_set_reset(LabelDraft *s) {
         /* One block of the usual size serves almost every set. */
         if (s->texts && (s->texts->next || s->texts->size > TEXT_SIZE))
                 s->texts = texts_free(s->texts);
@@ -36,7 +36,7 @@ void label_set_reset(LabelSet *s) {
         s->error = 0;
 }
 
-static bool grow(LabelSet *s) {
+static bool grow(LabelDraft *s) {
         if (s->n < s->cap)
                 return true;
         size_t cap = s->cap ? 2 * s->cap : 32;
@@ -54,17 +54,17 @@ static bool grow(LabelSet *s) {
         return true;
 }
 
-static void append(LabelSet *s, Span name, Span value, bool changed) {
+static void append(LabelDraft *s, Span name, Span value, bool changed) {
         if (!s->error && grow(s))
                 s->items[s->n++] = (LabelSetItem){ { name, value }, changed };
 }
 
-void label_set_add(LabelSet *s, Span name, Span value) {
+void label_set_add(LabelDraft *s, Span name, Span value) {
         if (value.len > 0)
                 append(s, name, value, false);
 }
 
-void label_set_add_run(LabelSet *s, const uint8_t *run, size_t len) {
+void label_set_add_run(LabelDraft *s, const uint8_t *run, size_t len) {
         Label labels[LABELS_MAX];
         size_t n = labels_split(run, len, labels);
         for (size_t i = 0; i < n; i++)
@@ -75,19 +75,19 @@ static bool span_equal(Span a, Span b) {
         return a.len == b.len && (a.len == 0 || memcmp(a.text, b.text, a.len) == 0);
 }
 
-static LabelSetItem *find(const LabelSet *s, Span name) {
+static LabelSetItem *find(const LabelDraft *s, Span name) {
         for (size_t i = 0; i < s->n; i++)
                 if (span_equal(s->items[i].label.name, name))
                         return &s->items[i];
         return NULL;
 }
 
-Span label_set_get(const LabelSet *s, Span name) {
+Span label_set_get(const LabelDraft *s, Span name) {
         const LabelSetItem *item = find(s, name);
         return item ? item->label.value : (Span){ "", 0 };
 }
 
-static LabelSetText *text_with_room(LabelSet *s, size_t n) {
+static LabelSetText *text_with_room(LabelDraft *s, size_t n) {
         if (s->texts && s->texts->size - s->texts->used >= n)
                 return s->texts;
         size_t size = n > TEXT_SIZE ? n : TEXT_SIZE;
@@ -99,7 +99,7 @@ static LabelSetText *text_with_room(LabelSet *s, size_t n) {
         return t;
 }
 
-static bool copy(LabelSet *s, Span from, Span *ret_copy) {
+static bool copy(LabelDraft *s, Span from, Span *ret_copy) {
         if (s->error)
                 return false;
         if (from.len > LABEL_SET_BYTES_MAX - s->bytes) {
@@ -119,13 +119,13 @@ static bool copy(LabelSet *s, Span from, Span *ret_copy) {
         return true;
 }
 
-static void remove_item(LabelSet *s, LabelSetItem *item) {
+static void remove_item(LabelDraft *s, LabelSetItem *item) {
         size_t behind = s->n - (size_t)(item - s->items) - 1;
         memmove(item, item + 1, behind * sizeof *item);
         s->n--;
 }
 
-void label_set_set(LabelSet *s, Span name, Span value) {
+void label_set_set(LabelDraft *s, Span name, Span value) {
         if (value.len == 0) {
                 label_set_remove(s, name);
                 return;
@@ -145,7 +145,7 @@ void label_set_set(LabelSet *s, Span name, Span value) {
         append(s, name_copy, value_copy, true);
 }
 
-void label_set_remove(LabelSet *s, Span name) {
+void label_set_remove(LabelDraft *s, Span name) {
         LabelSetItem *item = find(s, name);
         if (item)
                 remove_item(s, item);
@@ -157,14 +157,14 @@ static int item_order(const void *a, const void *b) {
         return r ? r : (x.len > y.len) - (x.len < y.len);
 }
 
-void label_set_settle(LabelSet *s) {
+void label_set_settle(LabelDraft *s) {
         if (s->n)
                 qsort(s->items, s->n, sizeof *s->items, item_order);
         for (size_t i = 0; i < s->n; i++)
                 s->items[i].changed = false;
 }
 
-LabelsFault label_set_build(const LabelSet *s, Buf *out) {
+LabelsFault label_set_build(const LabelDraft *s, Buf *out) {
         Label labels[LABELS_MAX];
         assert(!s->error);
         if (s->n > LABELS_MAX)

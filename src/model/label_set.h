@@ -17,32 +17,32 @@ typedef struct LabelSetItem {
         bool changed; /* set since the set began; those come behind the others */
 } LabelSetItem;
 
-typedef struct LabelSet {
+typedef struct LabelDraft {
         LabelSetItem *items;
         size_t n, cap;
         struct LabelSetText *texts; /* the copies */
         size_t bytes;
         int error; /* 0, -ENOMEM or -E2BIG */
-} LabelSet;
+} LabelDraft;
 
-#define LABEL_SET_NULL ((LabelSet){ 0 })
+#define LABEL_SET_NULL ((LabelDraft){ 0 })
 
-void label_set_deinit(LabelSet *s);
+void label_set_deinit(LabelDraft *s);
 /* Forgets labels and error and keeps memory for the next ones. */
-void label_set_reset(LabelSet *s);
+void label_set_reset(LabelDraft *s);
 /* Appends a label that it borrows, unless the value is empty. Names must differ, and be given in ascending order if
  * rules of the kind `labelmap` shall see them so. */
-void label_set_add(LabelSet *s, Span name, Span value);
+void label_set_add(LabelDraft *s, Span name, Span value);
 /* label_set_add() for each label of a run. */
-void label_set_add_run(LabelSet *s, const uint8_t *run, size_t len);
+void label_set_add_run(LabelDraft *s, const uint8_t *run, size_t len);
 /* "" when there is none of that name. */
-Span label_set_get(const LabelSet *s, Span name);
-void label_set_set(LabelSet *s, Span name, Span value);
-void label_set_remove(LabelSet *s, Span name);
+Span label_set_get(const LabelDraft *s, Span name);
+void label_set_set(LabelDraft *s, Span name, Span value);
+void label_set_remove(LabelDraft *s, Span name);
 /* Makes what was set until now labels like those that the set began with: ascending, not changed. */
-void label_set_settle(LabelSet *s);
+void label_set_settle(LabelDraft *s);
 /* The canonical run, appended to out; LABELS_TOO_MANY and so on. A metric's name is not asked for. */
-LabelsFault label_set_build(const LabelSet *s, Buf *out) MUST_USE;
+LabelsFault label_set_build(const LabelDraft *s, Buf *out) MUST_USE;
 
 static inline Span span_of(const char *text) {
         return (Span){ text, strlen(text) };

@@ -244,7 +244,7 @@ static Span buf_span(const Buf *b) {
 }
 
 /* The values of the source labels, joined. One alone is not copied. */
-static Span source_value(const RelabelRule *r, const LabelSet *set, Buf *room) {
+static Span source_value(const RelabelRule *r, const LabelDraft *set, Buf *room) {
         if (r->n_sources == 0)
                 return (Span){ "", 0 };
         if (r->n_sources == 1)
@@ -259,7 +259,7 @@ static Span source_value(const RelabelRule *r, const LabelSet *set, Buf *room) {
         return buf_span(room);
 }
 
-static void replace(const RelabelRule *r, LabelSet *set, Span value, Work *w) {
+static void replace(const RelabelRule *r, LabelDraft *set, Span value, Work *w) {
         Span target = span_of(r->target);
         buf_reset(&w->replacement);
         if (!regex_expand(r->regex, value.text, value.len, r->replacement, strlen(r->replacement), &w->replacement))
@@ -297,13 +297,13 @@ static void put_case(const RelabelRule *r, Span value, Buf *out) {
                 (void)uselocale(before);
 }
 
-static void change_case(const RelabelRule *r, LabelSet *set, Span value, Work *w) {
+static void change_case(const RelabelRule *r, LabelDraft *set, Span value, Work *w) {
         buf_reset(&w->replacement);
         put_case(r, value, &w->replacement);
         label_set_set(set, span_of(r->target), buf_span(&w->replacement));
 }
 
-static void hash(const RelabelRule *r, LabelSet *set, Span value) {
+static void hash(const RelabelRule *r, LabelDraft *set, Span value) {
         struct md5_ctx md5;
         uint8_t digest[MD5_DIGEST_SIZE];
         uint64_t last = 0;
@@ -318,7 +318,7 @@ static void hash(const RelabelRule *r, LabelSet *set, Span value) {
 }
 
 /* The labels as they are now, for rules that change them on the way through. */
-static LabelSetItem *snapshot(LabelSet *set) {
+static LabelSetItem *snapshot(LabelDraft *set) {
         LabelSetItem *items = reallocarray(NULL, set->n ? set->n : 1, sizeof *items);
         if (!items)
                 set->error = -ENOMEM;
@@ -328,7 +328,7 @@ static LabelSetItem *snapshot(LabelSet *set) {
 }
 
 /* Those that the set began with come first, then the others, as in Prometheus: later ones win. */
-static void map_names(const RelabelRule *r, LabelSet *set, Work *w) {
+static void map_names(const RelabelRule *r, LabelDraft *set, Work *w) {
         size_t n = set->n;
         CLEANUP_FREE LabelSetItem *items = snapshot(set);
         for (size_t i = 0; items && i < n; i++) {
@@ -340,7 +340,7 @@ static void map_names(const RelabelRule *r, LabelSet *set, Work *w) {
         }
 }
 
-static void filter_names(const RelabelRule *r, LabelSet *set) {
+static void filter_names(const RelabelRule *r, LabelDraft *set) {
         size_t kept = 0;
         for (size_t i = 0; i < set->n; i++) {
                 Span name = set->items[i].label.name;
@@ -351,7 +351,7 @@ static void filter_names(const RelabelRule *r, LabelSet *set) {
 }
 
 /* False: the set is dropped. */
-static bool apply(const RelabelRule *r, LabelSet *set, Work *w) {
+static bool apply(const RelabelRule *r, LabelDraft *set, Work *w) {
         Span value = source_value(r, set, &w->value), other;
         switch (r->action) {
         case RELABEL_REPLACE: replace(r, set, value, w); break;
@@ -385,7 +385,7 @@ static int work_error(const Work *w) {
         return r == -EFBIG ? -E2BIG : r;
 }
 
-int relabel_apply(const RelabelRules *r, LabelSet *set) {
+int relabel_apply(const RelabelRules *r, LabelDraft *set) {
         CLEANUP(work_deinit) Work w = { BUF_WITH_LIMIT(TEXT_MAX), BUF_WITH_LIMIT(TEXT_MAX), BUF_WITH_LIMIT(TEXT_MAX) };
         for (size_t i = 0; i < r->n && !set->error; i++) {
                 bool keep = apply(r->rules[i], set, &w);
@@ -398,7 +398,7 @@ int relabel_apply(const RelabelRules *r, LabelSet *set) {
         return set->error ? set->error : 1;
 }
 
-int relabel_run(const RelabelRules *r, const uint8_t *run, size_t len, LabelSet *scratch, Buf *out,
+int relabel_run(const RelabelRules *r, const uint8_t *run, size_t len, LabelDraft *scratch, Buf *out,
                 LabelsFault *ret_fault) {
         label_set_reset(scratch);
         label_set_add_run(scratch, run, len);

@@ -57,8 +57,8 @@ bool relabel_rules_equal(const RelabelRules *a, const RelabelRules *b);
 
 /* 1: keep the set, as it is now; 0: drop it (what it holds is of no use then); -E2BIG when it would exceed the limits
  * of a set; -ENOMEM. */
-int relabel_apply(const RelabelRules *r, LabelSet *set) MUST_USE;
+int relabel_apply(const RelabelRules *r, LabelDraft *set) MUST_USE;
 /* The same for a canonical run: 1 with the new run appended to out; 0 dropped; -EINVAL with *ret_fault when what came
  * out is no set of labels that a series may have; -E2BIG; -ENOMEM. `scratch` is only to save allocations. */
-int relabel_run(const RelabelRules *r, const uint8_t *run, size_t len, LabelSet *scratch, Buf *out,
+int relabel_run(const RelabelRules *r, const uint8_t *run, size_t len, LabelDraft *scratch, Buf *out,
                 LabelsFault *ret_fault) MUST_USE;

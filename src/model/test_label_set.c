@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-static void expect(const LabelSet *s, const char *name, const char *value) {
+static void expect(const LabelDraft *s, const char *name, const char *value) {
         Span v = label_set_get(s, span_of(name));
         assert_int_equal(v.len, strlen(value));
         assert_memory_equal(v.text, value, v.len);
@@ -13,7 +13,7 @@ static void expect(const LabelSet *s, const char *name, const char *value) {
 
 static void labels_change(void **state) {
         (void)state;
-        CLEANUP(label_set_deinit) LabelSet s = LABEL_SET_NULL;
+        CLEANUP(label_set_deinit) LabelDraft s = LABEL_SET_NULL;
         label_set_add(&s, span_of("a"), span_of("1"));
         label_set_add(&s, span_of("b"), span_of("2"));
         label_set_add(&s, span_of("none"), span_of(""));
@@ -36,7 +36,7 @@ static void labels_change(void **state) {
 
 static void what_is_set_is_copied(void **state) {
         (void)state;
-        CLEANUP(label_set_deinit) LabelSet s = LABEL_SET_NULL;
+        CLEANUP(label_set_deinit) LabelDraft s = LABEL_SET_NULL;
         char name[] = "name", value[] = "value";
         label_set_set(&s, span_of(name), span_of(value));
         memset(name, 'x', 4);
@@ -50,7 +50,7 @@ static void what_is_set_is_copied(void **state) {
 
 static void sets_are_bounded(void **state) {
         (void)state;
-        CLEANUP(label_set_deinit) LabelSet s = LABEL_SET_NULL;
+        CLEANUP(label_set_deinit) LabelDraft s = LABEL_SET_NULL;
         CLEANUP_FREE char *large = malloc(LABEL_SET_BYTES_MAX);
         assert_non_null(large);
         memset(large, 'x', LABEL_SET_BYTES_MAX);
@@ -69,7 +69,7 @@ static void sets_are_bounded(void **state) {
 
 static void runs_go_in_and_out(void **state) {
         (void)state;
-        CLEANUP(label_set_deinit) LabelSet s = LABEL_SET_NULL, t = LABEL_SET_NULL;
+        CLEANUP(label_set_deinit) LabelDraft s = LABEL_SET_NULL, t = LABEL_SET_NULL;
         CLEANUP(buf_deinit) Buf run = BUF_NULL, again = BUF_NULL;
         label_set_set(&s, span_of("z"), span_of("1"));
         label_set_set(&s, span_of("__name__"), span_of("up"));

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 /* Labels as "name=value name=value"; nothing in them is a space. */
-static void put_labels(LabelSet *s, const char *text) {
+static void put_labels(LabelDraft *s, const char *text) {
         Scan scan = SCAN(text, strlen(text));
         Span word;
         while (scan_word(&scan, &word)) {
@@ -17,7 +17,7 @@ static void put_labels(LabelSet *s, const char *text) {
         }
 }
 
-static void print_labels(LabelSet *s, Buf *out) {
+static void print_labels(LabelDraft *s, Buf *out) {
         label_set_settle(s);
         for (size_t i = 0; i < s->n; i++) {
                 Label l = s->items[i].label;
@@ -105,7 +105,7 @@ static void rules_as_prometheus_has_them(void **state) {
         };
         for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
                 CLEANUP(relabel_rules_deinit) RelabelRules rules = RELABEL_RULES_NULL;
-                CLEANUP(label_set_deinit) LabelSet set = LABEL_SET_NULL;
+                CLEANUP(label_set_deinit) LabelDraft set = LABEL_SET_NULL;
                 CLEANUP(buf_deinit) Buf out = BUF_NULL;
                 for (size_t j = 0; j < 3; j++)
                         if (CASES[i].rules[j].action || CASES[i].rules[j].target_label)
@@ -152,7 +152,7 @@ static void wrong_rules_are_explained(void **state) {
 static void values_do_not_grow_without_end(void **state) {
         (void)state;
         CLEANUP(relabel_rules_deinit) RelabelRules rules = RELABEL_RULES_NULL;
-        CLEANUP(label_set_deinit) LabelSet set = LABEL_SET_NULL;
+        CLEANUP(label_set_deinit) LabelDraft set = LABEL_SET_NULL;
         for (size_t i = 0; i < 20; i++)
                 add(&rules, &(RelabelSpec){ SOURCES("a"), .target_label = "a", .replacement = "$1$1$1$1" });
         label_set_add(&set, span_of("a"), span_of("x"));
@@ -162,7 +162,7 @@ static void values_do_not_grow_without_end(void **state) {
 static void runs(void **state) {
         (void)state;
         CLEANUP(relabel_rules_deinit) RelabelRules rules = RELABEL_RULES_NULL;
-        CLEANUP(label_set_deinit) LabelSet scratch = LABEL_SET_NULL;
+        CLEANUP(label_set_deinit) LabelDraft scratch = LABEL_SET_NULL;
         CLEANUP(buf_deinit) Buf run = BUF_NULL, out = BUF_NULL, text = BUF_NULL;
         LabelsFault fault = LABELS_OK;
         Label labels[] = { { span_of("__name__"), span_of("up") }, { span_of("job"), span_of("x") } };

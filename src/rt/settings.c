@@ -5,15 +5,10 @@
 #include "rt/settings_table.h"
 #include "rt/settings_yaml.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 static void settings_freep(Settings **s) {
         (void)settings_free(*s);
-}
-
-static void errors_deinit(YamlErrors *e) {
-        buf_deinit(&e->text);
 }
 
 static int settings_defaults(Settings **ret_settings) {
@@ -35,27 +30,6 @@ static int settings_defaults(Settings **ret_settings) {
         return 0;
 }
 
-/* Only regular files: reading a pipe would wait for its writer. */
-static int read_text(const char *path, Buf *text, YamlErrors *errors) {
-        struct stat st;
-        int r = stat(path, &st) < 0 ? -errno : 0;
-        if (r == 0 && S_ISDIR(st.st_mode)) {
-                yaml_error(errors, 0, 0, "found a directory, expected a YAML file");
-                return -EISDIR;
-        }
-        if (r == 0 && !S_ISREG(st.st_mode)) {
-                yaml_error(errors, 0, 0, "found a device, pipe or socket, expected a YAML file");
-                return -EINVAL;
-        }
-        if (r == 0)
-                r = buf_read_file(text, AT_FDCWD, path, YAML_MAX_BYTES);
-        if (r == -EFBIG)
-                yaml_error(errors, 0, 0, "found more than 1 MiB, expected a smaller file");
-        else if (r < 0)
-                yaml_error(errors, 0, 0, "cannot be read (%s), expected a readable YAML file", strerror(-r));
-        return r;
-}
-
 static int parse_text(const Buf *text, YamlErrors *errors, Settings *s) {
         CLEANUP(yaml_node_freep) YamlNode *root = yaml_tree(text->len ? text->data : "", text->len, errors);
         if (!root)
@@ -64,28 +38,18 @@ static int parse_text(const Buf *text, YamlErrors *errors, Settings *s) {
         return r < 0 ? r : errors->n ? -EINVAL : 0;
 }
 
-static void explain(YamlErrors *errors, int r, SettingsError *ret_error) {
-        if (!errors->n)
-                yaml_error(errors, 0, 0, "%s", strerror(-r));
-        if (errors->n > YAML_MAX_ERRORS) {
-                buf_put_char(&errors->text, '\n');
-                buf_printf(&errors->text, "%s: %u more errors", errors->file, errors->n - YAML_MAX_ERRORS);
-        }
-        ret_error->text = strdup(buf_cstr(&errors->text));
-}
-
 int settings_load(const char *path, bool must_exist, Settings **ret_settings, SettingsError *ret_error) {
         CLEANUP(buf_deinit) Buf text = BUF_NULL;
-        CLEANUP(errors_deinit) YamlErrors errors = { .file = path };
+        CLEANUP(yaml_errors_deinit) YamlErrors errors = { .file = path };
         CLEANUP(settings_freep) Settings *s = NULL;
         bool missing = !must_exist && access(path, F_OK) < 0 && errno == ENOENT;
         int r = settings_defaults(&s);
         if (r == 0 && !missing)
-                r = read_text(path, &text, &errors);
+                r = yaml_read_file(path, &text, &errors);
         if (r == 0)
                 r = parse_text(&text, &errors, s);
         if (r < 0) {
-                explain(&errors, r, ret_error);
+                ret_error->text = yaml_explain(&errors, r);
                 return r;
         }
         *ret_settings = TAKE_PTR(s);
@@ -203,4 +167,6 @@ void settings_reference(Buf *out) {
                 last_list = list;
                 reference_row(row, out);
         }
+        for (size_t i = 0; i < CONFIG_N_SECTIONS; i++)
+                buf_printf(out, "\n## %s\n\n%s\n", CONFIG_SECTIONS[i].path, CONFIG_SECTIONS[i].help);
 }

@@ -86,6 +86,7 @@ typedef struct Settings {
         size_t metadata_limit; /* bytes of one metadata text that are looked at */
 
         StoreSettings store;
+        char *query_backend, *query_url; /* "embedded" or "prometheus" */
         QuerySettings query;
         WebSettings web;
 } Settings;

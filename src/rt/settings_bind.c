@@ -51,10 +51,18 @@ static void nearest_offer(Nearest *n, const char *key, const char *path, const c
         }
 }
 
+static bool is_directly_below(const char *path, const char *prefix) {
+        size_t n = strlen(prefix);
+        return strncmp(path, prefix, n) == 0 && !strchr(path + n, '.');
+}
+
 static void report_unknown(Binder *b, const YamlNode *key, const char *prefix) {
         CLEANUP(nearest_deinit) Nearest near = { .distance = SIZE_MAX };
         for (size_t i = 0; i < CONFIG_N_ROWS; i++)
                 nearest_offer(&near, key->text, CONFIG_ROWS[i].path, prefix);
+        for (size_t i = 0; i < CONFIG_N_SECTIONS; i++)
+                if (is_directly_below(CONFIG_SECTIONS[i].path, prefix)) /* deeper ones are below a key that rows have */
+                        nearest_offer(&near, key->text, CONFIG_SECTIONS[i].path, prefix);
         size_t tolerated = strlen(key->text) < 5 ? 1 : 2;
         int shown = (int)strlen(prefix) - (*prefix ? 1 : 0);
         if (near.distance <= tolerated)
@@ -89,6 +97,14 @@ static bool is_section(const char *path) {
         size_t n = strlen(path);
         for (size_t i = 0; i < CONFIG_N_ROWS; i++)
                 if (strncmp(CONFIG_ROWS[i].path, path, n) == 0 && CONFIG_ROWS[i].path[n] == '.')
+                        return true;
+        return false;
+}
+
+/* Whether somebody else reads it. */
+static bool is_foreign(const char *path) {
+        for (size_t i = 0; i < CONFIG_N_SECTIONS; i++)
+                if (strcmp(CONFIG_SECTIONS[i].path, path) == 0)
                         return true;
         return false;
 }
@@ -175,7 +191,7 @@ static void bind_key(Binder *b, const YamlNode *n, const char *prefix, void *own
                 bind_list(b, n, list);
         else if (is_section(path))
                 bind_section(b, n, path, owner);
-        else
+        else if (!is_foreign(path))
                 report_unknown(b, n->key, prefix);
 }
 

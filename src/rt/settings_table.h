@@ -29,6 +29,13 @@ typedef struct ConfigList {
         const char *help;
 } ConfigList;
 
+/* A key that another part of parallaxd reads from the same file, in a form of its own. */
+typedef struct ConfigSection {
+        const char *path, *help;
+} ConfigSection;
+
+extern const ConfigSection CONFIG_SECTIONS[];
+extern const size_t CONFIG_N_SECTIONS;
 extern const ConfigRow CONFIG_ROWS[];
 extern const size_t CONFIG_N_ROWS;
 extern const ConfigList CONFIG_LISTS[];

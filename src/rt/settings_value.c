@@ -13,9 +13,11 @@ const ConfigRow CONFIG_ROWS[] = {
 #define CONFIG(owner, path, type, member, fallback, choices, min, max, help) \
         { path, CONFIG_##type, offsetof(owner, member), fallback, choices, min, max, help },
 #define CONFIG_LIST(path, type, items, count, most, help)
+#define CONFIG_SECTION(path, help)
 #include "config.def"
 #undef CONFIG
 #undef CONFIG_LIST
+#undef CONFIG_SECTION
 };
 const size_t CONFIG_N_ROWS = ARRAY_LEN(CONFIG_ROWS);
 
@@ -23,11 +25,24 @@ const ConfigList CONFIG_LISTS[] = {
 #define CONFIG(owner, path, type, member, fallback, choices, min, max, help)
 #define CONFIG_LIST(path, type, items, count, most, help) \
         { path, sizeof(type), offsetof(Settings, items), offsetof(Settings, count), most, help },
+#define CONFIG_SECTION(path, help)
 #include "config.def"
 #undef CONFIG
 #undef CONFIG_LIST
+#undef CONFIG_SECTION
 };
 const size_t CONFIG_N_LISTS = ARRAY_LEN(CONFIG_LISTS);
+
+const ConfigSection CONFIG_SECTIONS[] = {
+#define CONFIG(owner, path, type, member, fallback, choices, min, max, help)
+#define CONFIG_LIST(path, type, items, count, most, help)
+#define CONFIG_SECTION(path, help) { path, help },
+#include "config.def"
+#undef CONFIG
+#undef CONFIG_LIST
+#undef CONFIG_SECTION
+};
+const size_t CONFIG_N_SECTIONS = ARRAY_LEN(CONFIG_SECTIONS);
 
 static const char *const TIER_NAMES[TIER_COUNT] = { "basic", "performance", "diagnosis" };
 

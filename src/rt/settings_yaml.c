@@ -6,6 +6,8 @@
 
 #include "base/escape.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <yaml.h>
 
 void yaml_error(YamlErrors *e, unsigned line, unsigned column, const char *fmt, ...) {
@@ -370,4 +372,39 @@ YamlNode *yaml_tree(const char *text, size_t n, YamlErrors *errors) {
         if (!b.root)
                 return empty_file();
         return TAKE_PTR(b.root);
+}
+
+/* Only regular files: reading a pipe would wait for its writer. */
+int yaml_read_file(const char *path, Buf *text, YamlErrors *errors) {
+        struct stat st;
+        int r = stat(path, &st) < 0 ? -errno : 0;
+        if (r == 0 && S_ISDIR(st.st_mode)) {
+                yaml_error(errors, 0, 0, "found a directory, expected a YAML file");
+                return -EISDIR;
+        }
+        if (r == 0 && !S_ISREG(st.st_mode)) {
+                yaml_error(errors, 0, 0, "found a device, pipe or socket, expected a YAML file");
+                return -EINVAL;
+        }
+        if (r == 0)
+                r = buf_read_file(text, AT_FDCWD, path, YAML_MAX_BYTES);
+        if (r == -EFBIG)
+                yaml_error(errors, 0, 0, "found more than 1 MiB, expected a smaller file");
+        else if (r < 0)
+                yaml_error(errors, 0, 0, "cannot be read (%s), expected a readable YAML file", strerror(-r));
+        return r;
+}
+
+char *yaml_explain(YamlErrors *errors, int r) {
+        if (!errors->n)
+                yaml_error(errors, 0, 0, "%s", strerror(-r));
+        if (errors->n > YAML_MAX_ERRORS) {
+                buf_put_char(&errors->text, '\n');
+                buf_printf(&errors->text, "%s: %u more errors", errors->file, errors->n - YAML_MAX_ERRORS);
+        }
+        return strdup(buf_cstr(&errors->text));
+}
+
+void yaml_errors_deinit(YamlErrors *e) {
+        buf_deinit(&e->text);
 }

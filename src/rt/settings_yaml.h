@@ -1,6 +1,6 @@
 /* YAML text as a tree of nodes with their places: libyaml's events, with everything refused that a
  * configuration does not need and that makes YAML dangerous (anchors, aliases, tags, several documents,
- * deep nesting). Private to the settings. */
+ * deep nesting). For whoever reads a configuration. */
 #pragma once
 
 #include "base/buf.h"
@@ -29,6 +29,7 @@ typedef struct YamlErrors {
         unsigned n;
 } YamlErrors;
 
+void yaml_errors_deinit(YamlErrors *e);
 void yaml_error(YamlErrors *e, unsigned line, unsigned column, const char *fmt, ...) PRINTF_LIKE(4, 5);
 
 /* Parses the whole text; NULL with `errors` filled, or a map or YAML_NULL (an empty file). */
@@ -37,6 +38,10 @@ YamlNode *yaml_node_free(YamlNode *n);
 /* "a list", "a mapping", "nothing", "the text \"...\"": for messages; `out` holds it. */
 const char *yaml_describe(const YamlNode *n, char *out, size_t size);
 
+/* The text of a regular file of at most YAML_MAX_BYTES. 0 or negative errno with `errors` filled. */
+int yaml_read_file(const char *path, Buf *text, YamlErrors *errors) MUST_USE;
+/* All errors as one text, a line each; at least "FILE: reason of r". free(). */
+char *yaml_explain(YamlErrors *errors, int r);
 /* How many letters two names differ in (Levenshtein); SIZE_MAX when one is longer than 63 bytes. */
 size_t yaml_edit_distance(const char *a, const char *b);
 

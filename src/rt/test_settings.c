@@ -137,14 +137,14 @@ static void test_print_round_trip(void **state) {
 static void test_unknown_keys(void **state) {
         (void)state;
         bad("lgo: {}\n", "1:1: unknown key \"lgo\", expected one of log, root, runtime_dir, host, listeners, libvirt, "
-                         "containers, tiers, default_tier, policies, limits, store, resolutions");
+                         "containers, tiers, default_tier, policies, limits, store, resolutions, query, web, global, scrape_configs, scrape_config_files, remote_write");
         bad("log:\n  levle: info\n", "2:3: unknown key \"levle\", did you mean \"level\"?");
         bad("log:\n  colour: true\n", "2:3: unknown key \"colour\" in log, expected one of level, format");
         bad("listeners:\n - address: 127.0.0.1:1\n   metric: all\n",
             "3:4: unknown key \"metric\", did you mean \"metrics\"?");
         bad("log.level: info\n",
             "1:1: unknown key \"log.level\", expected one of log, root, runtime_dir, host, listeners, "
-            "libvirt, containers, tiers, default_tier, policies, limits, store, resolutions");
+            "libvirt, containers, tiers, default_tier, policies, limits, store, resolutions, query, web, global, scrape_configs, scrape_config_files, remote_write");
 }
 
 static void test_wrong_types(void **state) {
@@ -308,7 +308,7 @@ static void test_all_errors_at_once(void **state) {
             "1:7: root: found \"x\", expected an absolute path of at most 4095 bytes\n"
             "2:14: log.level: found \"7\", expected one of error, warn, notice, info, debug\n"
             "3:1: unknown key \"nope\", expected one of log, root, runtime_dir, host, listeners, libvirt, containers, tiers, "
-            "default_tier, policies, limits, store, resolutions");
+            "default_tier, policies, limits, store, resolutions, query, web, global, scrape_configs, scrape_config_files, remote_write");
         for (int i = 0; i < 50; i++)
                 buf_printf(&text, "k%d: 1\n", i);
         char errors[16384];

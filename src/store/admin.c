@@ -5,13 +5,16 @@
 
 /* ---- Deleting ---- */
 
-static int tombstone_add(Manifest *m, uint64_t below, const Matcher *matchers, size_t n, int64_t begin_ms, int64_t end_ms) {
+static int tombstone_add(Manifest *m, uint64_t below, const Matcher *matchers, size_t n, int64_t begin_ms,
+                         int64_t end_ms) {
         Tombstone *list = realloc(m->tombstones, (m->n_tombstones + 1) * sizeof *list);
         if (!list)
                 return -ENOMEM;
         m->tombstones = list;
         Tombstone *t = &list[m->n_tombstones];
-        *t = (Tombstone){ .begin_ms = begin_ms, .end_ms = end_ms, .below_part = below, .matchers = calloc(n + 1, sizeof(char *)) };
+        *t = (Tombstone){
+                .begin_ms = begin_ms, .end_ms = end_ms, .below_part = below, .matchers = calloc(n + 1, sizeof(char *))
+        };
         if (!t->matchers)
                 return -ENOMEM;
         m->n_tombstones++;
@@ -19,7 +22,8 @@ static int tombstone_add(Manifest *m, uint64_t below, const Matcher *matchers, s
                 CLEANUP(buf_deinit) Buf text = BUF_NULL;
                 /* Kept as text, it has to come back as what it was. */
                 if (matchers[i].name.len == 0 || memchr(matchers[i].name.text, '=', matchers[i].name.len) ||
-                    memchr(matchers[i].name.text, '!', matchers[i].name.len) || memchr(matchers[i].name.text, 0, matchers[i].name.len) ||
+                    memchr(matchers[i].name.text, '!', matchers[i].name.len) ||
+                    memchr(matchers[i].name.text, 0, matchers[i].name.len) ||
                     (matchers[i].value.len && memchr(matchers[i].value.text, 0, matchers[i].value.len)))
                         return -EINVAL;
                 matcher_to_text(&matchers[i], &text);
@@ -31,7 +35,8 @@ static int tombstone_add(Manifest *m, uint64_t below, const Matcher *matchers, s
         return 0;
 }
 
-/* What was computed from samples that are deleted is computed again, also on the day after, where increases began from them. */
+/* What was computed from samples that are deleted is computed again, also on the day after, where increases began from
+ * them. */
 static void roll_up_again(Manifest *m, int64_t begin_ms, int64_t end_ms) {
         int64_t last = end_ms > INT64_MAX - MS_PER_DAY ? INT64_MAX : end_ms + MS_PER_DAY;
         for (size_t i = 0; i < m->n_parts; i++) {
@@ -120,7 +125,8 @@ static int verify_metadata(Store *s) {
         CLEANUP(metadata_deinit) Metadata m = { 0 };
         int r = metadata_load(&m, s->vfs);
         if (r < 0)
-                store_event(s, STORE_EVENT_DAMAGE, false, METADATA_NAME ": %s", r == -EBADMSG ? "a checksum is wrong" : strerror(-r));
+                store_event(s, STORE_EVENT_DAMAGE, false, METADATA_NAME ": %s",
+                            r == -EBADMSG ? "a checksum is wrong" : strerror(-r));
         return r < 0;
 }
 

@@ -65,11 +65,14 @@ int matcher_from_text(const char *text, Matcher *ret_matcher) {
         else
                 return -EINVAL;
         const char *value = operator + skip;
-        return name == 0 ? -EINVAL : matcher_init(ret_matcher, type, (Span){ text, name }, (Span){ value, strlen(value) }, NULL);
+        return name == 0 ? -EINVAL
+                         : matcher_init(ret_matcher, type, (Span){ text, name }, (Span){ value, strlen(value) }, NULL);
 }
 
 void matcher_to_text(const Matcher *m, Buf *out) {
-        static const char *const OPERATORS[] = { [MATCH_EQUAL] = "=", [MATCH_NOT_EQUAL] = "!=", [MATCH_REGEX] = "=~", [MATCH_NOT_REGEX] = "!~" };
+        static const char *const OPERATORS[] = {
+                [MATCH_EQUAL] = "=", [MATCH_NOT_EQUAL] = "!=", [MATCH_REGEX] = "=~", [MATCH_NOT_REGEX] = "!~"
+        };
         buf_put(out, m->name.text, m->name.len);
         buf_put_str(out, OPERATORS[m->type]);
         buf_put(out, m->value.text, m->value.len);
@@ -166,8 +169,8 @@ static int take_graves(Catalog *c, const Manifest *m) {
         return 0;
 }
 
-int catalog_build(Vfs *vfs, Manifest *m, const Catalog *before, void (*damaged)(void *context, const char *text), void *context,
-                  Catalog **ret_catalog, PartDamage *ret_damage) {
+int catalog_build(Vfs *vfs, Manifest *m, const Catalog *before, void (*damaged)(void *context, const char *text),
+                  void *context, Catalog **ret_catalog, PartDamage *ret_damage) {
         CLEANUP(catalog_unrefp) Catalog *c = calloc(1, sizeof *c);
         if (!c)
                 return -ENOMEM;

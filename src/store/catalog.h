@@ -25,8 +25,8 @@ typedef struct Grave {
         char *storage;
 } Grave;
 
-/* Up to where a deletion that ends at `end_ms` goes in a tier: a window that any of its samples may be in goes whole, and comes
- * back without them when there are raw samples to compute it from. */
+/* Up to where a deletion that ends at `end_ms` goes in a tier: a window that any of its samples may be in goes whole,
+ * and comes back without them when there are raw samples to compute it from. */
 int64_t deleted_end(StoreTier tier, int64_t end_ms);
 
 typedef struct Catalog {
@@ -41,15 +41,16 @@ int open_part_new(Vfs *vfs, const PartEntry *entry, OpenPart **ret_part, PartDam
 OpenPart *open_part_ref(OpenPart *p);
 OpenPart *open_part_unref(OpenPart *p);
 
-/* A catalog of what the manifest names and is not quarantined: parts are taken over from `before` where it has them, opened
- * otherwise. A part that cannot be opened is quarantined in the manifest, and `damaged` is called; one of another version is
- * -EPROTONOSUPPORT, named in ret_damage. */
-int catalog_build(Vfs *vfs, Manifest *m, const Catalog *before, void (*damaged)(void *context, const char *text), void *context,
-                  Catalog **ret_catalog, PartDamage *ret_damage) MUST_USE;
+/* A catalog of what the manifest names and is not quarantined: parts are taken over from `before` where it has them,
+ * opened otherwise. A part that cannot be opened is quarantined in the manifest, and `damaged` is called; one of
+ * another version is -EPROTONOSUPPORT, named in ret_damage. */
+int catalog_build(Vfs *vfs, Manifest *m, const Catalog *before, void (*damaged)(void *context, const char *text),
+                  void *context, Catalog **ret_catalog, PartDamage *ret_damage) MUST_USE;
 Catalog *catalog_ref(Catalog *c);
 Catalog *catalog_unref(Catalog *c);
 
-/* "name=value", "name!=value", "name=~value", "name!~value" into a matcher that borrows from the text; 0 or -EINVAL, -ENOMEM. */
+/* "name=value", "name!=value", "name=~value", "name!~value" into a matcher that borrows from the text; 0 or -EINVAL,
+ * -ENOMEM. */
 int matcher_from_text(const char *text, Matcher *ret_matcher) MUST_USE;
 /* The other way. */
 void matcher_to_text(const Matcher *m, Buf *out);

@@ -1,6 +1,7 @@
-/* The ring holds exemplars of all series in the order in which they came; those of one series are linked, the oldest first. What leaves
- * the ring is the oldest of all and so the oldest of its series: a series' list only ever loses its head, and the
- * series goes with its last one. What is deleted in between leaves an empty slot, until its turn comes. */
+/* The ring holds exemplars of all series in the order in which they came; those of one series are linked, the oldest
+ * first. What leaves the ring is the oldest of all and so the oldest of its series: a series' list only ever loses its
+ * head, and the series goes with its last one. What is deleted in between leaves an empty slot, until its turn
+ * comes. */
 #include "store/exemplars.h"
 
 #include "store/catalog.h"
@@ -78,8 +79,9 @@ static uint32_t add_series(Exemplars *x, const uint8_t *run, size_t len) {
                 i = x->n_series++;
         else
                 x->free_series = x->series[i].next;
-        x->series[i] = (ExemplarSeries){ .run = copy, .run_len = (uint32_t)len, .oldest = EXEMPLAR_NONE, .newest = EXEMPLAR_NONE,
-                                         .next = *bucket };
+        x->series[i] = (ExemplarSeries){
+                .run = copy, .run_len = (uint32_t)len, .oldest = EXEMPLAR_NONE, .newest = EXEMPLAR_NONE, .next = *bucket
+        };
         *bucket = i;
         x->bytes += len;
         return i;
@@ -134,10 +136,12 @@ static bool is_long(const uint8_t *run, size_t len) {
 }
 
 /* How an exemplar stands to the newest of its series. */
-static ExemplarAnswer compare(const ExemplarSlot *newest, const uint8_t *labels, size_t len, double value, int64_t time_ms) {
+static ExemplarAnswer compare(const ExemplarSlot *newest, const uint8_t *labels, size_t len, double value,
+                              int64_t time_ms) {
         if (time_ms != newest->time_ms)
                 return time_ms < newest->time_ms ? EXEMPLAR_OLDER : EXEMPLAR_TAKEN;
-        if (memcmp(&value, &newest->value, sizeof value) == 0 && len == newest->labels_len && memcmp(labels, newest->labels, len) == 0)
+        if (memcmp(&value, &newest->value, sizeof value) == 0 && len == newest->labels_len &&
+            memcmp(labels, newest->labels, len) == 0)
                 return EXEMPLAR_SAME;
         return value < newest->value ? EXEMPLAR_OLDER : EXEMPLAR_TAKEN;
 }
@@ -154,8 +158,8 @@ static void append(Exemplars *x, uint32_t series, ExemplarSlot slot) {
         x->bytes += slot.labels_len;
 }
 
-ExemplarAnswer exemplars_add(Exemplars *x, const uint8_t *run, size_t run_len, const uint8_t *labels, size_t labels_len, double value,
-                             int64_t time_ms) {
+ExemplarAnswer exemplars_add(Exemplars *x, const uint8_t *run, size_t run_len, const uint8_t *labels, size_t labels_len,
+                             double value, int64_t time_ms) {
         size_t most_bytes = (size_t)x->most * EXEMPLAR_BYTES;
         if (x->most && is_long(labels, labels_len))
                 return EXEMPLAR_LONG;
@@ -172,7 +176,8 @@ ExemplarAnswer exemplars_add(Exemplars *x, const uint8_t *run, size_t run_len, c
         CLEANUP_FREE uint8_t *copy = malloc(labels_len ? labels_len : 1);
         if (!copy)
                 return EXEMPLAR_NO_ROOM;
-        memcpy(copy, labels, labels_len);
+        if (labels_len)
+                memcpy(copy, labels, labels_len);
         while (x->n == x->most || (x->n && x->bytes + run_len + labels_len > most_bytes))
                 drop_oldest(x);
         series = find_series(x, run, run_len); /* it may have gone with its last one */
@@ -180,8 +185,13 @@ ExemplarAnswer exemplars_add(Exemplars *x, const uint8_t *run, size_t run_len, c
                 series = add_series(x, run, run_len);
         if (series == EXEMPLAR_NONE)
                 return EXEMPLAR_NO_ROOM;
-        append(x, series, (ExemplarSlot){ .labels = TAKE_PTR(copy), .labels_len = (uint32_t)labels_len, .series = series,
-                                          .next = EXEMPLAR_NONE, .time_ms = time_ms, .value = value });
+        append(x, series,
+               (ExemplarSlot){ .labels = TAKE_PTR(copy),
+                               .labels_len = (uint32_t)labels_len,
+                               .series = series,
+                               .next = EXEMPLAR_NONE,
+                               .time_ms = time_ms,
+                               .value = value });
         return EXEMPLAR_TAKEN;
 }
 
@@ -240,7 +250,8 @@ static int choose_series(const Exemplars *x, const StoreSelector *any, size_t n_
                 if (x->series[i].run && any_holds(any, n_any, &x->series[i]))
                         buf_put(ret_numbers, &i, sizeof i);
         if (ret_numbers->len)
-                qsort_r(ret_numbers->data, ret_numbers->len / sizeof(uint32_t), sizeof(uint32_t), compare_series, x->series);
+                qsort_r(ret_numbers->data, ret_numbers->len / sizeof(uint32_t), sizeof(uint32_t), compare_series,
+                        x->series);
         return buf_error(ret_numbers);
 }
 
@@ -251,7 +262,8 @@ static const char *keep(Buf *out, const uint8_t *bytes, size_t n) {
 }
 
 /* There is room: no text moves. */
-static void copy_of_series(const Exemplars *x, const ExemplarSeries *s, int64_t begin_ms, int64_t end_ms, StoreExemplars *out) {
+static void copy_of_series(const Exemplars *x, const ExemplarSeries *s, int64_t begin_ms, int64_t end_ms,
+                           StoreExemplars *out) {
         const char *run = NULL;
         for (uint32_t at = s->oldest; at != EXEMPLAR_NONE; at = x->slots[at].next) {
                 const ExemplarSlot *slot = &x->slots[at];
@@ -260,11 +272,14 @@ static void copy_of_series(const Exemplars *x, const ExemplarSeries *s, int64_t 
                 if (!run)
                         run = keep(&out->bytes, s->run, s->run_len);
                 const char *labels = keep(&out->bytes, slot->labels, slot->labels_len);
-                out->list[out->n++] = (StoreExemplar){ { run, s->run_len }, { labels, slot->labels_len }, slot->time_ms, slot->value };
+                out->list[out->n++] = (StoreExemplar){
+                        { run, s->run_len }, { labels, slot->labels_len }, slot->time_ms, slot->value
+                };
         }
 }
 
-int store_exemplars(Store *s, const StoreSelector *any, size_t n_any, int64_t begin_ms, int64_t end_ms, StoreExemplars *x) {
+int store_exemplars(Store *s, const StoreSelector *any, size_t n_any, int64_t begin_ms, int64_t end_ms,
+                    StoreExemplars *x) {
         CLEANUP(buf_deinit) Buf numbers = BUF_NULL;
         LOCK_SCOPE(&s->lock);
         const Exemplars *all = &s->exemplars;

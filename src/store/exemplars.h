@@ -1,5 +1,5 @@
-/* The latest exemplars, as senders hang them on samples: a ring in memory, bounded by number and by bytes, oldest out first. They
- * are hints for people, not data: a restart forgets them.
+/* The latest exemplars, as senders hang them on samples: a ring in memory, bounded by number and by bytes, oldest out
+ * first. They are hints for people, not data: a restart forgets them.
  *
  * One lock of the owner guards it. Private to src/store; store_exemplars() reads it. */
 #pragma once
@@ -55,7 +55,7 @@ void exemplars_init(Exemplars *x, uint32_t most);
 void exemplars_deinit(Exemplars *x);
 size_t exemplars_memory(const Exemplars *x);
 /* One exemplar of the series with that canonical run. */
-ExemplarAnswer exemplars_add(Exemplars *x, const uint8_t *run, size_t run_len, const uint8_t *labels, size_t labels_len, double value,
-                             int64_t time_ms);
+ExemplarAnswer exemplars_add(Exemplars *x, const uint8_t *run, size_t run_len, const uint8_t *labels, size_t labels_len,
+                             double value, int64_t time_ms);
 /* Forgets those in begin < t <= end of the series that all matchers hold for. */
 void exemplars_delete(Exemplars *x, const Matcher *matchers, size_t n, int64_t begin_ms, int64_t end_ms);

@@ -151,7 +151,8 @@ int64_t store_export(Store *s, const StoreExport *what, StoreEmit emit, void *co
         const StoreLimits limits = { ALL_SERIES, SIZE_MAX };
         int r = store_view_open(s, &x.view);
         if (r == 0)
-                r = store_select(x.view, what->tier, what->matchers, what->n_matchers, what->begin_ms, what->end_ms, &limits, &x.list);
+                r = store_select(x.view, what->tier, what->matchers, what->n_matchers, what->begin_ms, what->end_ms,
+                                 &limits, &x.list);
         for (size_t i = 0; r == 0 && i < store_list_count(x.list); i++)
                 r = export_series(&x, i);
         if (r == 0)
@@ -164,21 +165,24 @@ int64_t store_export(Store *s, const StoreExport *what, StoreEmit emit, void *co
 static void put_tier(const Store *s, const StoreStats *x, StoreTier tier, Buf *out) {
         static const char *const NAMES[STORE_TIER_COUNT] = { "raw", "5m", "1h" };
         const StoreTierStats *t = &x->tier[tier];
-        buf_printf(out, "%s{\"tier\":\"%s\",\"parts\":%u,\"quarantined\":%u,\"bytes\":%" PRIu64 ",\"samples\":%" PRIu64, tier ? "," : "",
-                   NAMES[tier], t->parts, t->quarantined, t->bytes, t->samples);
+        buf_printf(out, "%s{\"tier\":\"%s\",\"parts\":%u,\"quarantined\":%u,\"bytes\":%" PRIu64 ",\"samples\":%" PRIu64,
+                   tier ? "," : "", NAMES[tier], t->parts, t->quarantined, t->bytes, t->samples);
         if (t->parts)
                 buf_printf(out, ",\"min_ms\":%" PRId64 ",\"max_ms\":%" PRId64, t->min_ms, t->max_ms);
         if (tier != STORE_RAW && x->rolled_ms[tier] != INT64_MIN)
                 buf_printf(out, ",\"rolled_ms\":%" PRId64, x->rolled_ms[tier]);
-        buf_printf(out, ",\"keep_seconds\":%" PRId64 ",\"max_bytes\":%" PRIu64 "}", s->options.keep[tier].ns / NS_PER_SEC, s->options.max_bytes[tier]);
+        buf_printf(out, ",\"keep_seconds\":%" PRId64 ",\"max_bytes\":%" PRIu64 "}",
+                   s->options.keep[tier].ns / NS_PER_SEC, s->options.max_bytes[tier]);
 }
 
 static void put_disk(const Store *s, Buf *out) {
         VfsSpace space;
         if (vfs_space(s->vfs, &space) == 0)
-                buf_printf(out, ",\"free_bytes\":%" PRIu64 ",\"total_bytes\":%" PRIu64, space.free_bytes, space.total_bytes);
-        buf_printf(out, ",\"floor_bytes\":%" PRIu64 ",\"ack\":\"%s\",\"ack_interval_seconds\":%g", s->options.floor_bytes,
-                   s->options.ack == ACK_SYNCED ? "synced" : "interval", duration_seconds(s->options.ack_interval));
+                buf_printf(out, ",\"free_bytes\":%" PRIu64 ",\"total_bytes\":%" PRIu64, space.free_bytes,
+                           space.total_bytes);
+        buf_printf(out, ",\"floor_bytes\":%" PRIu64 ",\"ack\":\"%s\",\"ack_interval_seconds\":%g",
+                   s->options.floor_bytes, s->options.ack == ACK_SYNCED ? "synced" : "interval",
+                   duration_seconds(s->options.ack_interval));
 }
 
 void store_info_json(Store *s, Buf *out) {
@@ -187,11 +191,13 @@ void store_info_json(Store *s, Buf *out) {
         buf_put_str(out, "{\"tiers\":[");
         for (int t = 0; t < STORE_TIER_COUNT; t++)
                 put_tier(s, &x, (StoreTier)t, out);
-        buf_printf(out, "],\"head\":{\"series\":%u,\"samples\":%" PRIu64 ",\"bytes\":%zu", x.head_series, x.head_samples, x.head_bytes);
+        buf_printf(out, "],\"head\":{\"series\":%u,\"samples\":%" PRIu64 ",\"bytes\":%zu", x.head_series,
+                   x.head_samples, x.head_bytes);
         if (x.head_samples)
                 buf_printf(out, ",\"min_ms\":%" PRId64 ",\"max_ms\":%" PRId64, x.head_min_ms, x.head_max_ms);
-        buf_printf(out, "},\"log\":{\"bytes\":%" PRIu64 ",\"broken\":%s,\"hangs\":%s,\"lost_places\":%" PRIu64 "}", x.wal.disk_bytes,
-                   x.log_broken ? "true" : "false", x.log_hangs ? "true" : "false", x.lost_log);
+        buf_printf(out, "},\"log\":{\"bytes\":%" PRIu64 ",\"broken\":%s,\"hangs\":%s,\"lost_places\":%" PRIu64 "}",
+                   x.wal.disk_bytes, x.log_broken ? "true" : "false", x.log_hangs ? "true" : "false", x.lost_log);
         put_disk(s, out);
-        buf_printf(out, ",\"memory_bytes\":%zu,\"disk_full\":%s,\"damaged\":%" PRIu64 "}\n", x.memory_bytes, x.disk_full ? "true" : "false", x.damaged);
+        buf_printf(out, ",\"memory_bytes\":%zu,\"disk_full\":%s,\"damaged\":%" PRIu64 "}\n", x.memory_bytes,
+                   x.disk_full ? "true" : "false", x.damaged);
 }

@@ -14,9 +14,10 @@ typedef struct StoreExport {
         int64_t begin_ms, end_ms; /* begin < t <= end */
 } StoreExport;
 
-/* Every sample as a line of the Prometheus text format with its time in ms: `name{label="value"} 1.5 1700000000000`. Numbers read back
- * bit for bit; a staleness marker is `StaleNaN`, other NaNs with a payload `NaN(0x7ff8000000000001)`. Of histograms there is a comment with
- * the time and the bytes in base 16. Returns the number of samples, or a negative errno. */
+/* Every sample as a line of the Prometheus text format with its time in ms: `name{label="value"} 1.5 1700000000000`.
+ * Numbers read back bit for bit; a staleness marker is `StaleNaN`, other NaNs with a payload `NaN(0x7ff8000000000001)`.
+ * Of histograms there is a comment with the time and the bytes in base 16. Returns the number of samples, or a negative
+ * errno. */
 int64_t store_export(Store *s, const StoreExport *x, StoreEmit emit, void *context) MUST_USE;
 
 /* {"tiers": [...], "head": {...}, "log": {...}} */

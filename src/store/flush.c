@@ -1,8 +1,9 @@
 /* The head to parts, one for each partition of time that it has samples of (nearly always one).
  *
- * Under both locks the log begins a new segment and the head is frozen, so that the frozen generation is exactly what the older
- * segments hold. Then it is written without any lock, and in one manifest its parts appear and the older segments are no
- * longer needed. When writing fails the generation stays frozen, is served from memory, and is tried again; the log keeps it safe. */
+ * Under both locks the log begins a new segment and the head is frozen, so that the frozen generation is exactly what
+ * the older segments hold. Then it is written without any lock, and in one manifest its parts appear and the older
+ * segments are no longer needed. When writing fails the generation stays frozen, is served from memory, and is tried
+ * again; the log keeps it safe. */
 #include "store/rows.h"
 #include "store/store_priv.h"
 
@@ -17,7 +18,8 @@ bool keeper_flush_due(Store *s) {
         LOCK_SCOPE(&s->lock);
         if (s->head.current->samples == 0)
                 return false;
-        return s->want_flush || mono_since(now, s->last_flush).ns >= s->options.flush_interval.ns || wal.disk_bytes > LOG_LONG;
+        return s->want_flush || mono_since(now, s->last_flush).ns >= s->options.flush_interval.ns ||
+               wal.disk_bytes > LOG_LONG;
 }
 
 /* What is written together. */
@@ -66,7 +68,8 @@ static int write_samples(const Flush *f, PartWriter *w, const Aside *a, int64_t 
                 return -ENOMEM;
         for (uint32_t i = 0; n && i <= n; i++)
                 offsets[i] = a->histogram_offsets[first + i] - base;
-        return mixed_write(t, v, n_floats, n ? a->histogram_times + first : NULL, n ? (const uint8_t *)a->bytes.data + base : NULL, offsets, n, w);
+        return mixed_write(t, v, n_floats, n ? a->histogram_times + first : NULL,
+                           n ? (const uint8_t *)a->bytes.data + base : NULL, offsets, n, w);
 }
 
 static int write_series(Flush *f, PartWriter *w, int64_t begin_ms, int64_t end_ms) {
@@ -103,7 +106,11 @@ static int write_part(Flush *f, int64_t begin_ms, int64_t end_ms) {
         Store *s = f->store;
         CLEANUP(part_writer_freep) PartWriter *w = NULL;
         char name[PART_NAME_MAX];
-        PartMeta meta = { .store = s->manifest->store, .id = s->next_id++, .tier = STORE_RAW, .begin_ms = begin_ms, .end_ms = end_ms };
+        PartMeta meta = { .store = s->manifest->store,
+                          .id = s->next_id++,
+                          .tier = STORE_RAW,
+                          .begin_ms = begin_ms,
+                          .end_ms = end_ms };
         part_name(meta.tier, meta.id, name);
         int r = part_writer_new(s->vfs, name, &meta, CODEC_FAST, &w);
         if (r == 0)
@@ -165,7 +172,8 @@ static int write_parts(Flush *f) {
         f->n = g->n_series;
         f->order = malloc(((size_t)f->n + 1) * sizeof *f->order);
         int r = f->order ? index_sort(h->index, f->n, s->frozen_pairs, f->order) : -ENOMEM;
-        for (int64_t at = r == 0 ? next_instant(g, INT64_MIN) : INT64_MAX; r == 0 && at != INT64_MAX; at = next_instant(g, end_ms)) {
+        for (int64_t at = r == 0 ? next_instant(g, INT64_MIN) : INT64_MAX; r == 0 && at != INT64_MAX;
+             at = next_instant(g, end_ms)) {
                 partition_of(STORE_RAW, at, &begin_ms, &end_ms);
                 r = write_part(f, begin_ms, end_ms);
         }

@@ -1,9 +1,9 @@
 /* The keeper: which work comes next, and how a change becomes visible and durable.
  *
- * Every change of files goes the same way: new files are written and synced; the manifest that names them, and no longer what they
- * replace, is written aside, synced and renamed over the old one; then readers get the new catalog; then what was replaced is
- * removed. A crash before the rename leaves files that no manifest names, which the next start removes; after it, files that the
- * manifest does not name any more, likewise. */
+ * Every change of files goes the same way: new files are written and synced; the manifest that names them, and no
+ * longer what they replace, is written aside, synced and renamed over the old one; then readers get the new catalog;
+ * then what was replaced is removed. A crash before the rename leaves files that no manifest names, which the next
+ * start removes; after it, files that the manifest does not name any more, likewise. */
 #include "store/store_priv.h"
 
 #include <assert.h>
@@ -93,7 +93,8 @@ static void drop_tombstones(Manifest *m) {
                 bool needed = false;
                 for (size_t k = 0; k < m->n_parts; k++) {
                         const PartMeta *p = &m->parts[k].meta;
-                        needed = needed || (p->id < t->below_part && p->min_ms <= deleted_end(p->tier, t->end_ms) && p->max_ms > t->begin_ms);
+                        needed = needed || (p->id < t->below_part && p->min_ms <= deleted_end(p->tier, t->end_ms) &&
+                                            p->max_ms > t->begin_ms);
                 }
                 if (needed) {
                         m->tombstones[kept++] = *t;
@@ -188,7 +189,8 @@ int keeper_collect(Store *s) {
         LOCK_SCOPE(&s->lock);
         Head *h = &s->head;
         /* A series is forgotten when it was silent for longer than samples may be late, and for two flushes. */
-        int64_t flushes = s->options.out_of_order.ns / (s->options.flush_interval.ns ? s->options.flush_interval.ns : 1) + 2;
+        int64_t flushes =
+                s->options.out_of_order.ns / (s->options.flush_interval.ns ? s->options.flush_interval.ns : 1) + 2;
         if (flushes > 48)
                 flushes = 48;
         uint32_t since = h->current->number > (uint32_t)flushes ? h->current->number - (uint32_t)flushes : 0;
@@ -222,7 +224,8 @@ static int merge_some(Store *s) {
 
 /* Work that fails does not keep other work from being done: what is deleted may be what a flush has no room for. */
 static int work(Store *s) {
-        static int (*const WORK[])(Store *) = { sweep, flush_if_due, keeper_trim, keeper_expire, keeper_rollup, keeper_collect, merge_some };
+        static int (*const WORK[])(Store *) = { sweep,         flush_if_due,   keeper_trim, keeper_expire,
+                                                keeper_rollup, keeper_collect, merge_some };
         int error = 0;
         for (size_t i = 0; i < ARRAY_LEN(WORK); i++) {
                 int r = WORK[i](s);
@@ -244,7 +247,8 @@ int store_maintain(Store *s) {
         if (r < 0) {
                 store_count(s, &s->stats.failures, 1);
                 s->retry_after = mono_add(now, RETRY);
-                store_event(s, STORE_EVENT_DISK, false, "the store cannot be kept in order: %s; trying again in 10 s", strerror(-r));
+                store_event(s, STORE_EVENT_DISK, false, "the store cannot be kept in order: %s; trying again in 10 s",
+                            strerror(-r));
         }
         return r;
 }

@@ -1,12 +1,12 @@
 /* Many parts of one partition into one.
  *
- * Parts of a partition that still grows are merged by level, as in a log-structured tree, so that a sample is written a few times and
- * no more: FANOUT parts of one level make one of the next. When the partition is closed (newer samples came long ago) and quiet,
- * all of it is merged into one final part with the smallest coding. A part that a tombstone touches is written anew without what was
- * deleted.
+ * Parts of a partition that still grows are merged by level, as in a log-structured tree, so that a sample is written a
+ * few times and no more: FANOUT parts of one level make one of the next. When the partition is closed (newer samples
+ * came long ago) and quiet, all of it is merged into one final part with the smallest coding. A part that a tombstone
+ * touches is written anew without what was deleted.
  *
- * Where two parts have the same instant of a series, raw samples keep what was written first (as the head does), rollups what was
- * written last (it was computed from more). */
+ * Where two parts have the same instant of a series, raw samples keep what was written first (as the head does),
+ * rollups what was written last (it was computed from more). */
 #include "store/rows.h"
 #include "store/store_priv.h"
 
@@ -68,7 +68,8 @@ static bool choose_final(const Catalog *c, OpenPart *p, Choice *ret_choice) {
 static bool choose_level(const Catalog *c, OpenPart *p, Choice *ret_choice) {
         *ret_choice = (Choice){ 0 };
         for (size_t i = 0; i < c->n_parts; i++)
-                if (same_partition(c->parts[i], p) && c->parts[i]->entry.level == p->entry.level && !c->parts[i]->entry.final)
+                if (same_partition(c->parts[i], p) && c->parts[i]->entry.level == p->entry.level &&
+                    !c->parts[i]->entry.final)
                         choice_add(ret_choice, c->parts[i]);
         return ret_choice->n >= FANOUT;
 }
@@ -190,7 +191,8 @@ static int write_series(Merge *m, const Buf *run) {
         r = part_writer_series(m->writer, (const uint8_t *)run->data, run->len);
         if (r < 0)
                 return r;
-        return m->choice->tier == STORE_RAW ? raw_rows_write(&m->rows, &m->histograms, m->writer) : rows_write(&m->rows, m->writer);
+        return m->choice->tier == STORE_RAW ? raw_rows_write(&m->rows, &m->histograms, m->writer)
+                                            : rows_write(&m->rows, m->writer);
 }
 
 static int merge_series(Merge *m, Input *first) {
@@ -241,9 +243,11 @@ static void name_damage(Store *s, const Choice *c) {
                 if (!c->parts[i]->damaged)
                         continue;
                 if (part_verify(c->parts[i]->part, &damage) == 0)
-                        (void)snprintf(damage.text, sizeof damage.text, "part %llu: could not be read", (unsigned long long)c->parts[i]->entry.meta.id);
+                        (void)snprintf(damage.text, sizeof damage.text, "part %llu: could not be read",
+                                       (unsigned long long)c->parts[i]->entry.meta.id);
                 store_count(s, &s->stats.damaged, 1);
-                store_event(s, STORE_EVENT_DAMAGE, false, "%s; what is good of it was merged, the file is put aside", damage.text);
+                store_event(s, STORE_EVENT_DAMAGE, false, "%s; what is good of it was merged, the file is put aside",
+                            damage.text);
         }
 }
 
@@ -253,7 +257,9 @@ static int finish(Merge *m, Manifest *next, PartMeta *meta) {
         int r = part_writer_finish(m->writer, meta);
         if (r < 0)
                 return r;
-        PartEntry entry = { .meta = *meta, .level = c->level, .final = c->final, .age = UINT64_MAX, .rolled = c->final };
+        PartEntry entry = {
+                .meta = *meta, .level = c->level, .final = c->final, .age = UINT64_MAX, .rolled = c->final
+        };
         for (size_t i = 0; i < c->n; i++) {
                 const PartEntry *e = &c->parts[i]->entry;
                 entry.age = e->age < entry.age ? e->age : entry.age;
@@ -284,7 +290,9 @@ static int merge(Store *s, const Choice *c) {
         uint64_t first_id = s->next_id;
         if (!next)
                 return -ENOMEM;
-        PartMeta meta = { .store = next->store, .id = s->next_id++, .tier = c->tier, .begin_ms = c->begin_ms, .end_ms = c->end_ms };
+        PartMeta meta = {
+                .store = next->store, .id = s->next_id++, .tier = c->tier, .begin_ms = c->begin_ms, .end_ms = c->end_ms
+        };
         part_name(meta.tier, meta.id, name);
         int r = merge_open(&m);
         if (r == 0)

@@ -5,8 +5,8 @@
  *        8     4  CRC-32C of everything behind
  *       12     …  records
  *
- * A record: varint type, then name, help and unit, each a varint length and that many bytes. It is a convenience, not data: when
- * the file is damaged the metrics are typed by their names until their senders say again what they are. */
+ * A record: varint type, then name, help and unit, each a varint length and that many bytes. It is a convenience, not
+ * data: when the file is damaged the metrics are typed by their names until their senders say again what they are. */
 #include "store/metadata.h"
 
 #include "base/crc32c.h"
@@ -171,7 +171,8 @@ int metadata_load(Metadata *m, Vfs *vfs) {
                 return r == -ENOENT ? 0 : r;
         size_t head = sizeof MAGIC + sizeof crc;
         r = -EBADMSG;
-        if (map.len >= sizeof MAGIC && memcmp(map.bytes, MAGIC, sizeof MAGIC - 1) == 0 && map.bytes[sizeof MAGIC - 1] > (uint8_t)MAGIC[sizeof MAGIC - 1])
+        if (map.len >= sizeof MAGIC && memcmp(map.bytes, MAGIC, sizeof MAGIC - 1) == 0 &&
+            map.bytes[sizeof MAGIC - 1] > (uint8_t)MAGIC[sizeof MAGIC - 1])
                 r = -EPROTONOSUPPORT;
         else if (map.len >= head && map.len <= FILE_MAX && memcmp(map.bytes, MAGIC, sizeof MAGIC) == 0) {
                 memcpy(&crc, map.bytes + sizeof MAGIC, sizeof crc);

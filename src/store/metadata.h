@@ -1,5 +1,5 @@
-/* What is known of metrics: type, help, unit, as senders and collectors say. Bounded; what exceeds the bound is not kept.
- * Kept in the file "metadata", rewritten whole when it changed, and in the log until then.
+/* What is known of metrics: type, help, unit, as senders and collectors say. Bounded; what exceeds the bound is not
+ * kept. Kept in the file "metadata", rewritten whole when it changed, and in the log until then.
  *
  * One lock of the owner guards it. Private to src/store. */
 #pragma once

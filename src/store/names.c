@@ -149,8 +149,8 @@ static int part_names(const OpenPart *p, const Span *label, const Matcher *match
         return label ? part_label_values(p->part, *label, at, count, out) : part_label_names(p->part, at, count, out);
 }
 
-static int all_names(StoreView *v, const Span *label, const Matcher *matchers, size_t n, int64_t begin_ms, int64_t end_ms, size_t most,
-                     Buf *ret_names, bool *ret_cut) {
+static int all_names(StoreView *v, const Span *label, const Matcher *matchers, size_t n, int64_t begin_ms,
+                     int64_t end_ms, size_t most, Buf *ret_names, bool *ret_cut) {
         const Catalog *c = view_catalog(v);
         CLEANUP(lists_deinit) Lists lists = { .list = calloc(c->n_parts + 1, sizeof(Names)) };
         if (!lists.list)
@@ -171,10 +171,12 @@ static int all_names(StoreView *v, const Span *label, const Matcher *matchers, s
         return r < 0 ? r : merge(&lists, most, ret_names, ret_cut);
 }
 
-int store_label_names(StoreView *v, const Matcher *matchers, size_t n, int64_t begin_ms, int64_t end_ms, size_t most, Buf *ret_names, bool *ret_cut) {
+int store_label_names(StoreView *v, const Matcher *matchers, size_t n, int64_t begin_ms, int64_t end_ms, size_t most,
+                      Buf *ret_names, bool *ret_cut) {
         return all_names(v, NULL, matchers, n, begin_ms, end_ms, most, ret_names, ret_cut);
 }
 
-int store_label_values(StoreView *v, Span label, const Matcher *matchers, size_t n, int64_t begin_ms, int64_t end_ms, size_t most, Buf *ret_values, bool *ret_cut) {
+int store_label_values(StoreView *v, Span label, const Matcher *matchers, size_t n, int64_t begin_ms, int64_t end_ms,
+                       size_t most, Buf *ret_values, bool *ret_cut) {
         return all_names(v, &label, matchers, n, begin_ms, end_ms, most, ret_values, ret_cut);
 }

@@ -1,5 +1,5 @@
-/* Who may make how many series: limits of each source (a sender, the host's own collectors) and of each VM. Guarded by the
- * owner's lock. Private to src/store. */
+/* Who may make how many series: limits of each source (a sender, the host's own collectors) and of each VM. Guarded by
+ * the owner's lock. Private to src/store. */
 #pragma once
 
 #include "model/series_sink.h"
@@ -29,7 +29,8 @@ typedef struct QuotaLimits {
 void quotas_deinit(Quotas *q);
 /* The number of a source, made at its first use; all beyond SOURCES_MAX share the last. -ENOMEM. */
 int quota_source(Quotas *q, const char *name, uint8_t *ret_source) MUST_USE;
-/* Whether one more series may be made; `vm` is the pair of its VM's label, NULL when it has none. SAMPLE_OK counts it. */
+/* Whether one more series may be made; `vm` is the pair of its VM's label, NULL when it has none. SAMPLE_OK counts
+ * it. */
 SampleFault quota_take(Quotas *q, const QuotaLimits *l, uint8_t source, Pair *vm, int64_t now_ms);
 /* Takes back what quota_take() counted for a series that could not be made. */
 void quota_return(Quotas *q, uint8_t source, Pair *vm);

@@ -1,12 +1,13 @@
-/* Views and lists. A view holds a catalog (so its files stay) and the generations of the head that were there; a list has the series
- * that were asked for, in order, each with the places where its samples are:
+/* Views and lists. A view holds a catalog (so its files stay) and the generations of the head that were there; a list
+ * has the series that were asked for, in order, each with the places where its samples are:
  *
  *      StoreList ── entries[i] ── run
  *                        └─ sources[first .. first + n) ── (part, its chunks) | (generation, ref)
  *
- * Parts are read from their maps without any lock, and so are the labels of the head, which does not forget a series while a view is
- * open; samples of the head are copied out under the lock, a series at a time. Sources are in the
- * order in which they were written, so that of two samples of one instant the first written is kept (of rollups, the last). */
+ * Parts are read from their maps without any lock, and so are the labels of the head, which does not forget a series
+ * while a view is open; samples of the head are copied out under the lock, a series at a time. Sources are in the order
+ * in which they were written, so that of two samples of one instant the first written is kept (of rollups, the
+ * last). */
 #include "store/rows.h"
 #include "store/store_priv.h"
 
@@ -91,7 +92,8 @@ void view_damage(StoreView *v, OpenPart *p, const char *what) {
         if (atomic_exchange(&p->damaged, true))
                 return;
         store_count(v->store, &v->store->stats.damaged, 1);
-        store_event(v->store, STORE_EVENT_DAMAGE, false, "part %llu: %s; `parallax store verify` says where", (unsigned long long)p->entry.meta.id, what);
+        store_event(v->store, STORE_EVENT_DAMAGE, false, "part %llu: %s; `parallax store verify` says where",
+                    (unsigned long long)p->entry.meta.id, what);
 }
 
 /* ---- Selecting ---- */
@@ -205,7 +207,9 @@ static int add_entry(Select *x, const Stream *first) {
         StoreList *l = x->list;
         CLEANUP(buf_deinit) Buf run = BUF_NULL;
         buf_put(&run, first->run.text, first->run.len);
-        ListEntry e = { .run = l->runs.len, .run_len = (uint32_t)run.len, .first_source = l->sources.len / sizeof(ListSource),
+        ListEntry e = { .run = l->runs.len,
+                        .run_len = (uint32_t)run.len,
+                        .first_source = l->sources.len / sizeof(ListSource),
                         .graves = graves_of(x->view->catalog, (const uint8_t *)run.data, run.len) };
         buf_put(&l->runs, run.data, run.len);
         int r = buf_error(&run);
@@ -221,7 +225,10 @@ static int add_entry(Select *x, const Stream *first) {
         if (r == 0 && (l->n > x->limits->max_series ||
                        l->entries.len + l->sources.len + l->chunks.len + l->runs.len > x->limits->max_bytes))
                 return -E2BIG;
-        return r < 0 ? r : buf_error(&l->entries) || buf_error(&l->sources) || buf_error(&l->chunks) || buf_error(&l->runs) ? -ENOMEM : 0;
+        return r < 0 ? r
+               : buf_error(&l->entries) || buf_error(&l->sources) || buf_error(&l->chunks) || buf_error(&l->runs)
+                       ? -ENOMEM
+                       : 0;
 }
 
 /* Streams side by side, always the smallest first. They are few, so looking at each is as quick as a heap. */
@@ -338,8 +345,8 @@ static void list_freep(StoreList **l) {
         *l = store_list_free(*l);
 }
 
-int store_select(StoreView *v, StoreTier tier, const Matcher *matchers, size_t n_matchers, int64_t begin_ms, int64_t end_ms,
-                 const StoreLimits *limits, StoreList **ret_list) {
+int store_select(StoreView *v, StoreTier tier, const Matcher *matchers, size_t n_matchers, int64_t begin_ms,
+                 int64_t end_ms, const StoreLimits *limits, StoreList **ret_list) {
         CLEANUP(list_freep) StoreList *l = calloc(1, sizeof *l);
         if (!l)
                 return -ENOMEM;
@@ -413,19 +420,21 @@ static bool grave_concerns(const StoreList *l, const ListEntry *e, size_t grave)
         return matchers_hold(g->matchers, g->n_matchers, (const uint8_t *)l->runs.data + e->run, e->run_len);
 }
 
-static int read_part(const StoreList *l, const ListEntry *e, const ListSource *source, RollupColumn column, int64_t begin_ms, int64_t end_ms,
-                     StoreSamples *x) {
+static int read_part(const StoreList *l, const ListEntry *e, const ListSource *source, RollupColumn column,
+                     int64_t begin_ms, int64_t end_ms, StoreSamples *x) {
         const PartChunk *chunks = (const PartChunk *)(const void *)l->chunks.data + source->first_chunk;
         const Catalog *c = l->view->catalog;
         size_t from = x->n;
         for (uint32_t i = 0; i < source->n_chunks; i++) {
                 uint32_t n = 0;
-                bool floats = chunks[i].kind == CHUNK_FLOATS || (chunks[i].kind == CHUNK_ROLLUP && chunks[i].columns & 1u << column);
+                bool floats = chunks[i].kind == CHUNK_FLOATS ||
+                              (chunks[i].kind == CHUNK_ROLLUP && chunks[i].columns & 1u << column);
                 if (!floats || !chunk_in(&chunks[i], begin_ms, end_ms))
                         continue;
                 int r = samples_reserve(x, chunks[i].n);
                 if (r == 0)
-                        r = part_floats(source->part->part, &chunks[i], chunks[i].kind == CHUNK_FLOATS ? (RollupColumn)0 : column, begin_ms, end_ms,
+                        r = part_floats(source->part->part, &chunks[i],
+                                        chunks[i].kind == CHUNK_FLOATS ? (RollupColumn)0 : column, begin_ms, end_ms,
                                         x->times + x->n, x->values + x->n, &n);
                 if (r == -EBADMSG)
                         view_damage(l->view, source->part, "a column of samples is damaged");
@@ -473,7 +482,8 @@ static int settle(StoreSamples *x, bool last_wins) {
         return 0;
 }
 
-int list_floats_between(const StoreList *l, size_t i, RollupColumn column, int64_t begin_ms, int64_t end_ms, StoreSamples *x) {
+int list_floats_between(const StoreList *l, size_t i, RollupColumn column, int64_t begin_ms, int64_t end_ms,
+                        StoreSamples *x) {
         const ListEntry *e = entry_at(l, i);
         const ListSource *sources = (const ListSource *)(const void *)l->sources.data + e->first_source;
         bool ascending = true;
@@ -568,7 +578,8 @@ int store_list_histograms(const StoreList *l, size_t i, StoreHistograms *x) {
         uint64_t duplicates = 0;
         int r = 0;
         for (uint32_t k = 0; r == 0 && k < e->n_sources; k++)
-                r = sources[k].part ? part_histogram_rows(l, e, &sources[k], &rows) : head_histograms(l, &sources[k], &rows);
+                r = sources[k].part ? part_histogram_rows(l, e, &sources[k], &rows)
+                                    : head_histograms(l, &sources[k], &rows);
         if (r == 0)
                 r = histogram_rows_settle(&rows, &duplicates);
         return r < 0 ? r : take_histograms(&rows, x);

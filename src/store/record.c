@@ -20,8 +20,10 @@ void record_put_series(Buf *payload, uint32_t ref, const uint8_t *run, size_t le
         buf_put(payload, run, len);
 }
 
-void record_put_floats(Buf *payload, uint32_t *last_ref, int64_t *last_ms, uint32_t ref, const int64_t *times, const double *values, size_t n) {
-        uint8_t *begin = (uint8_t *)buf_reserve(payload, 2 * VARINT_MAX + n * (VARINT_MAX + sizeof(double))), *at = begin;
+void record_put_floats(Buf *payload, uint32_t *last_ref, int64_t *last_ms, uint32_t ref, const int64_t *times,
+                       const double *values, size_t n) {
+        uint8_t *begin = (uint8_t *)buf_reserve(payload, 2 * VARINT_MAX + n * (VARINT_MAX + sizeof(double))),
+                *at = begin;
         if (!begin)
                 return;
         at += varint_put(at, zigzag((int64_t)ref - (int64_t)*last_ref));
@@ -109,7 +111,8 @@ static int visit_floats(Cursor c, const RecordVisitor *v, void *context) {
         int r = 0;
         while (r == 0 && c.at < c.end) {
                 uint64_t step;
-                if (!varint_get(&c.at, c.end, &step) || __builtin_add_overflow(ref, unzigzag(step), &ref) || ref < 0 || ref >= SERIES_NONE)
+                if (!varint_get(&c.at, c.end, &step) || __builtin_add_overflow(ref, unzigzag(step), &ref) || ref < 0 ||
+                    ref >= SERIES_NONE)
                         return -EBADMSG;
                 r = visit_samples(&c, (uint32_t)ref, &last_ms, v, context);
         }
@@ -123,7 +126,8 @@ static int visit_histograms(Cursor c, const RecordVisitor *v, void *context) {
                 uint64_t time;
                 uint32_t ref;
                 size_t n;
-                if (!get_ref(&c, &ref) || !varint_get(&c.at, c.end, &time) || !time_ok(unzigzag(time)) || !get_bytes(&c, &bytes, &n))
+                if (!get_ref(&c, &ref) || !varint_get(&c.at, c.end, &time) || !time_ok(unzigzag(time)) ||
+                    !get_bytes(&c, &bytes, &n))
                         return -EBADMSG;
                 r = v->histogram(context, ref, unzigzag(time), bytes, n);
         }

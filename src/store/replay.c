@@ -1,9 +1,9 @@
-/* The log back into the head, at the start. Refs of the log are those of the run that wrote it; each is declared before it is used,
- * and again after every flush, so a table from theirs to ours, begun anew with each naming, is all that is needed. What a crash left
- * of writes that nobody was promised may lack the declarations: such samples are left out.
+/* The log back into the head, at the start. Refs of the log are those of the run that wrote it; each is declared before
+ * it is used, and again after every flush, so a table from theirs to ours, begun anew with each naming, is all that is
+ * needed. What a crash left of writes that nobody was promised may lack the declarations: such samples are left out.
  *
- * Everything in the log was acceptable when it was written, so no limits apply here, and no window: only the first of two samples of
- * one instant is kept, as then. */
+ * Everything in the log was acceptable when it was written, so no limits apply here, and no window: only the first of
+ * two samples of one instant is kept, as then. */
 #include "store/record.h"
 #include "store/store_priv.h"
 
@@ -94,7 +94,8 @@ static int on_histogram(void *context, uint32_t ref, int64_t time_ms, const uint
         bool same;
         if (!known(p, ref, &ours))
                 return 0;
-        return head_histogram(&p->store->head, ours, time_ms, bytes, n, INT64_MAX, &same) == SAMPLE_NO_MEMORY ? -ENOMEM : 0;
+        return head_histogram(&p->store->head, ours, time_ms, bytes, n, INT64_MAX, &same) == SAMPLE_NO_MEMORY ? -ENOMEM
+                                                                                                              : 0;
 }
 
 static int on_metadata(void *context, const uint8_t *bytes, size_t n) {
@@ -123,9 +124,12 @@ int store_replay(Store *s, WalReport *ret_report) {
         s->head.replaying = false;
         s->want_flush = head_samples_memory(&s->head) > s->options.memory / 4;
         if (p.unknown && ret_report->damaged)
-                store_event(s, STORE_EVENT_DAMAGE, false, "%llu samples of the log belong to series whose names are lost", (unsigned long long)p.unknown);
+                store_event(s, STORE_EVENT_DAMAGE, false,
+                            "%llu samples of the log belong to series whose names are lost",
+                            (unsigned long long)p.unknown);
         s->stats.lost_log += ret_report->damaged;
         if (ret_report->damaged)
-                store_event(s, STORE_EVENT_DAMAGE, false, "%s (and %llu more places)", ret_report->damage, (unsigned long long)ret_report->damaged - 1);
+                store_event(s, STORE_EVENT_DAMAGE, false, "%s (and %llu more places)", ret_report->damage,
+                            (unsigned long long)ret_report->damaged - 1);
         return r;
 }

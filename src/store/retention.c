@@ -1,7 +1,8 @@
-/* What is deleted because it is old, or because there is no room. Age is measured from the newest data (but not beyond the clock), so
- * a clock that jumps ahead expires nothing until data comes with its time, and then at most one partition an hour of each tier goes. The caps
- * on bytes are held before parts are written: room is made first. The log counts as raw data; it grows between flushes, and what it has
- * grown over the cap is given back by whoever keeps the store. */
+/* What is deleted because it is old, or because there is no room. Age is measured from the newest data (but not beyond
+ * the clock), so a clock that jumps ahead expires nothing until data comes with its time, and then at most one
+ * partition an hour of each tier goes. The caps on bytes are held before parts are written: room is made first. The log
+ * counts as raw data; it grows between flushes, and what it has grown over the cap is given back by whoever keeps the
+ * store. */
 #include "store/store_priv.h"
 
 #define EXPIRE_EVERY SECONDS(3600)
@@ -97,7 +98,8 @@ int keeper_make_room(Store *s, StoreTier tier, uint64_t more, int64_t before_ms)
 int keeper_hold(Store *s, StoreTier tier, uint64_t *reserved, uint64_t need) {
         if (need <= *reserved)
                 return 0;
-        /* A little more at once, for what is not written yet and so that this is seldom asked; but no more than there can be. */
+        /* A little more at once, for what is not written yet and so that this is seldom asked; but no more than there
+         * can be. */
         uint64_t more = need + need / 8 + 4096;
         int r = more <= s->options.max_bytes[tier] ? keeper_make_room(s, tier, more, INT64_MAX) : -EFBIG;
         if (r == -EFBIG)

@@ -4,9 +4,9 @@
  *
  *   count     how many; staleness markers end a stretch and are not counted
  *   sum, min, max, last   of a gauge; last also of a counter
- *   increase  of a counter: how much it grew from the sample before each sample in the window to that sample, where a value that
- *             is smaller than the one before counts as grown from 0. So increases of neighbouring windows add up: the increase over
- *             any stretch of whole windows is the sum of theirs.
+ *   increase  of a counter: how much it grew from the sample before each sample in the window to that sample, where a
+ *             value that is smaller than the one before counts as grown from 0. So increases of neighbouring windows
+ *             add up: the increase over any stretch of whole windows is the sum of theirs.
  *
  * The sample before the first of the day is looked for up to a day back. A row without samples is not written. */
 #include "store/rows.h"
@@ -46,8 +46,10 @@ static void folder_close(Folder *f, bool counter) {
         const Window *w = &f->now;
         if (w->count == 0)
                 return;
-        const double values[ROLLUP_COLUMN_COUNT] = { [ROLLUP_COUNT] = w->count, [ROLLUP_SUM] = w->sum, [ROLLUP_MIN] = w->min,
-                                                     [ROLLUP_MAX] = w->max, [ROLLUP_LAST] = w->last, [ROLLUP_INCREASE] = w->increase };
+        const double values[ROLLUP_COLUMN_COUNT] = {
+                [ROLLUP_COUNT] = w->count, [ROLLUP_SUM] = w->sum,   [ROLLUP_MIN] = w->min,
+                [ROLLUP_MAX] = w->max,     [ROLLUP_LAST] = w->last, [ROLLUP_INCREASE] = w->increase
+        };
         buf_put(&f->times, &w->end_ms, sizeof w->end_ms);
         for (size_t c = 0; c < ROLLUP_COLUMN_COUNT; c++) {
                 bool of_gauge = c == ROLLUP_SUM || c == ROLLUP_MIN || c == ROLLUP_MAX;
@@ -152,8 +154,8 @@ static int write_folder(Rollup *r, int tier, const uint8_t *run, size_t len) {
                         columns[c] = f->columns[c].len ? (const double *)(const void *)f->columns[c].data + at : NULL;
                 }
                 if (e == 0)
-                        e = part_writer_rollup(r->writers[tier], (const int64_t *)(const void *)f->times.data + at, columns,
-                                               (uint32_t)(n - at < CODEC_MAX ? n - at : CODEC_MAX));
+                        e = part_writer_rollup(r->writers[tier], (const int64_t *)(const void *)f->times.data + at,
+                                               columns, (uint32_t)(n - at < CODEC_MAX ? n - at : CODEC_MAX));
         }
         return e;
 }
@@ -182,14 +184,17 @@ static int rollup_series(Rollup *r, size_t i) {
 
 static int rollup_open(Rollup *r) {
         const StoreLimits limits = { ALL_SERIES, SIZE_MAX };
-        /* Not of the head: what a crash may take from it must not stay in a rollup. It is rolled up when it is in a part. */
+        /* Not of the head: what a crash may take from it must not stay in a rollup. It is rolled up when it is in a
+         * part. */
         int e = view_open_parts(r->store, &r->view);
         if (e == 0)
                 e = store_select(r->view, STORE_RAW, NULL, 0, r->begin_ms - MS_PER_DAY, r->end_ms, &limits, &r->list);
         for (int t = STORE_5M; e == 0 && t < STORE_TIER_COUNT; t++) {
                 char name[PART_NAME_MAX];
                 r->folders[t].length_ms = WINDOW_MS[t];
-                r->metas[t] = (PartMeta){ .store = r->store->manifest->store, .id = r->store->next_id++, .tier = (StoreTier)t };
+                r->metas[t] = (PartMeta){ .store = r->store->manifest->store,
+                                          .id = r->store->next_id++,
+                                          .tier = (StoreTier)t };
                 partition_of((StoreTier)t, r->end_ms, &r->metas[t].begin_ms, &r->metas[t].end_ms);
                 part_name((StoreTier)t, r->metas[t].id, name);
                 e = part_writer_new(r->store->vfs, name, &r->metas[t], CODEC_SMALL, &r->writers[t]);
@@ -214,7 +219,8 @@ int64_t rolled_up_to(const Manifest *m, StoreTier tier) {
                 if (m->parts[i].meta.tier == STORE_RAW && m->parts[i].rolled && m->parts[i].meta.end_ms > last)
                         last = m->parts[i].meta.end_ms;
         for (size_t i = 0; i < m->n_parts; i++)
-                if (m->parts[i].meta.tier == STORE_RAW && !m->parts[i].rolled && !m->parts[i].quarantined && m->parts[i].meta.begin_ms < last)
+                if (m->parts[i].meta.tier == STORE_RAW && !m->parts[i].rolled && !m->parts[i].quarantined &&
+                    m->parts[i].meta.begin_ms < last)
                         last = m->parts[i].meta.begin_ms;
         return last;
 }
@@ -265,7 +271,8 @@ static int leave_as_it_is(Store *s, uint64_t raw) {
 }
 
 static int rollup(Store *s, const PartEntry *entry) {
-        CLEANUP(rollup_deinit) Rollup r = { .store = s, .begin_ms = entry->meta.begin_ms, .end_ms = entry->meta.end_ms };
+        CLEANUP(rollup_deinit)
+        Rollup r = { .store = s, .begin_ms = entry->meta.begin_ms, .end_ms = entry->meta.end_ms };
         uint64_t first = s->next_id;
         int e = rollup_open(&r);
         for (size_t i = 0; e == 0 && i < store_list_count(r.list); i++)
@@ -302,8 +309,8 @@ int keeper_rollup(Store *s) {
         for (size_t i = 0; i < s->manifest->n_parts; i++) {
                 const PartEntry *e = &s->manifest->parts[i];
                 /* A partition that time is still adding to is rolled up when it is over. */
-                if (e->meta.tier == STORE_RAW && e->final && !e->rolled && !e->quarantined && e->meta.end_ms < newest && is_alone(s->manifest, e) &&
-                    (!first || e->meta.begin_ms < first->meta.begin_ms))
+                if (e->meta.tier == STORE_RAW && e->final && !e->rolled && !e->quarantined && e->meta.end_ms < newest &&
+                    is_alone(s->manifest, e) && (!first || e->meta.begin_ms < first->meta.begin_ms))
                         first = e;
         }
         if (!first)

@@ -283,19 +283,22 @@ static size_t run_of(const int64_t *times, size_t at, size_t n, int64_t last) {
 static int write_floats(const int64_t *times, const double *values, size_t at, size_t end, PartWriter *w) {
         int r = 0;
         for (; r == 0 && at < end; at += CODEC_MAX)
-                r = part_writer_floats(w, times + at, values + at, (uint32_t)(end - at < CODEC_MAX ? end - at : CODEC_MAX));
+                r = part_writer_floats(w, times + at, values + at,
+                                       (uint32_t)(end - at < CODEC_MAX ? end - at : CODEC_MAX));
         return r;
 }
 
-static int write_histograms(const int64_t *times, const uint8_t *bytes, const uint32_t *offsets, size_t at, size_t end, PartWriter *w) {
+static int write_histograms(const int64_t *times, const uint8_t *bytes, const uint32_t *offsets, size_t at, size_t end,
+                            PartWriter *w) {
         int r = 0;
         for (; r == 0 && at < end; at += CODEC_MAX)
-                r = part_writer_histograms(w, times + at, bytes, offsets + at, (uint32_t)(end - at < CODEC_MAX ? end - at : CODEC_MAX));
+                r = part_writer_histograms(w, times + at, bytes, offsets + at,
+                                           (uint32_t)(end - at < CODEC_MAX ? end - at : CODEC_MAX));
         return r;
 }
 
-int mixed_write(const int64_t *times, const double *values, size_t n, const int64_t *histogram_times, const uint8_t *bytes,
-                const uint32_t *offsets, size_t n_histograms, PartWriter *w) {
+int mixed_write(const int64_t *times, const double *values, size_t n, const int64_t *histogram_times,
+                const uint8_t *bytes, const uint32_t *offsets, size_t n_histograms, PartWriter *w) {
         int r = 0;
         for (size_t i = 0, k = 0; r == 0 && (i < n || k < n_histograms);) {
                 size_t end = run_of(times, i, n, k < n_histograms ? histogram_times[k] : INT64_MAX);
@@ -319,5 +322,6 @@ int raw_rows_write(const Rows *x, const HistogramRows *h, PartWriter *w) {
         for (size_t i = 0; i < n; i++)
                 offsets[i] = histogram_offsets(h)[i];
         offsets[n] = (uint32_t)h->bytes.len;
-        return mixed_write(times_of(x), column_of(x, 0), rows_count(x), histogram_times(h), (const uint8_t *)h->bytes.data, offsets, n, w);
+        return mixed_write(times_of(x), column_of(x, 0), rows_count(x), histogram_times(h),
+                           (const uint8_t *)h->bytes.data, offsets, n, w);
 }

@@ -3,13 +3,14 @@
  *   1. lock the directory; load the manifest, or make one in an empty directory
  *   2. open its parts; what is damaged is quarantined, the rest is served
  *   3. replay the log from the manifest's first segment on
- *   4. remove files that no manifest names: leftovers of a flush or merge that was cut off
- *   5. flush what was replayed to parts, so that nothing that is taken from now on relies on files that an earlier process may have
- *      failed to write without our knowing (invariant 5 of wal.c)
+ *   4. sync the directory, so that the manifest that was read is the one that stays; remove files that it does not name:
+ *      leftovers of a flush or merge that was cut off
+ *   5. flush what was replayed to parts, so that nothing that is taken from now on relies on files that an earlier
+ *      process may have failed to write without our knowing (invariant 5 of wal.c)
  *
- * A file of another version ends it before anything was changed. Any step may be cut off by a crash and done again: only step 4
- * takes anything away, and only what nobody refers to. When 5 fails, the disk lets itself be read and not written: the
- * store is open all the same, serves what there is, takes nothing, and tries again every ten seconds. */
+ * A file of another version ends it before anything was changed. Any step may be cut off by a crash and done again:
+ * only step 4 takes anything away, and only what nobody refers to. When 5 fails, the disk lets itself be read and not
+ * written: the store is open all the same, serves what there is, takes nothing, and tries again every ten seconds. */
 #include "store/store_priv.h"
 
 #include <assert.h>
@@ -79,7 +80,8 @@ static int manifest_of(Store *s, PartDamage *ret_damage) {
         r = vfs_list(s->vfs, &names);
         for (const char *at = names.data; r == 0 && at && at < names.data + names.len; at += strlen(at) + 1)
                 if (strncmp(at, "wal-", 4) == 0 || strstr(at, ".part")) {
-                        (void)snprintf(ret_damage->text, sizeof ret_damage->text, "the manifest is missing, but %.100s is there", at);
+                        (void)snprintf(ret_damage->text, sizeof ret_damage->text,
+                                       "the manifest is missing, but %.100s is there", at);
                         r = -EBADMSG; /* a new manifest would make the old data leftovers */
                 }
         if (r == 0 && s->options.read_only)
@@ -125,7 +127,8 @@ static int open_log(Store *s, PartDamage *ret_damage) {
                 (void)snprintf(ret_damage->text, sizeof ret_damage->text, "%s", report.damage);
         if (r < 0 || s->options.read_only)
                 return r;
-        uint32_t next = report.last_segment >= s->manifest->wal_first ? report.last_segment + 1 : s->manifest->wal_first;
+        uint32_t next =
+                report.last_segment >= s->manifest->wal_first ? report.last_segment + 1 : s->manifest->wal_first;
         WalOptions o = { .store = s->manifest->store, .segment_bytes = SEGMENT_BYTES, .pending_bytes = PENDING_BYTES,
                          .next_segment = next, .next_lsn = report.last_lsn + 1, .mono = s->options.mono,
                          .clock_context = s->options.clock_context, .moved = true };
@@ -179,6 +182,14 @@ static int open_metadata(Store *s, PartDamage *ret_damage) {
         return 0;
 }
 
+/* The manifest that was read may be one whose renaming the process before did not see synced: a power cut would bring back the
+ * one before it. It is made to stay before files go that only that one names. */
+static void settle_manifest(Store *s, bool changed) {
+        int r = changed ? manifest_save(s->vfs, s->manifest) : vfs_sync_directory(s->vfs);
+        if (r < 0)
+                s->unsure_id = s->next_id;
+}
+
 /* Everything that may be of another version is looked at before anything is changed. */
 static int open_files(Store *s, PartDamage *ret_damage) {
         s->next_id = s->manifest->next_id;
@@ -192,8 +203,7 @@ static int open_files(Store *s, PartDamage *ret_damage) {
         if (r < 0 || s->options.read_only)
                 return r;
         /* What fails from here on is made up for later. */
-        if (before != count_quarantined(s->manifest) && manifest_save(s->vfs, s->manifest) < 0)
-                s->unsure_id = s->next_id;
+        settle_manifest(s, before != count_quarantined(s->manifest));
         s->leftovers = s->unsure_id || store_remove_leftovers(s) < 0;
         return 0;
 }
@@ -201,10 +211,13 @@ static int open_files(Store *s, PartDamage *ret_damage) {
 static void move_replayed(Store *s) {
         int r = s->unmoved ? keeper_flush(s) : 0;
         if (r < 0)
-                store_event(s, STORE_EVENT_LOG, false, "what was in the log cannot be written to files: %s; nothing is taken until it can", strerror(-r));
+                store_event(s, STORE_EVENT_LOG, false,
+                            "what was in the log cannot be written to files: %s; nothing is taken until it can",
+                            strerror(-r));
 }
 
-int store_open(Vfs *vfs, const StoreOptions *o, StoreEvent event, void *context, Store **ret_store, PartDamage *ret_damage) {
+int store_open(Vfs *vfs, const StoreOptions *o, StoreEvent event, void *context, Store **ret_store,
+               PartDamage *ret_damage) {
         Store *s = calloc(1, sizeof *s);
         if (!s) {
                 (void)vfs_free(vfs);
@@ -329,7 +342,9 @@ bool store_hangs(Store *s) {
         bool hangs = waits.ns >= STORE_HANG.ns, before = atomic_exchange(&s->hangs, hangs);
         if (hangs && !before) {
                 s->hang_count++;
-                store_event(s, STORE_EVENT_LOG, false, "the disk has not answered for %lld s: nothing is taken until it does", (long long)(waits.ns / NS_PER_SEC));
+                store_event(s, STORE_EVENT_LOG, false,
+                            "the disk has not answered for %lld s: nothing is taken until it does",
+                            (long long)(waits.ns / NS_PER_SEC));
         } else if (!hangs && before) {
                 store_event(s, STORE_EVENT_LOG, true, "the disk answers again");
         }
@@ -370,7 +385,8 @@ void store_stats(Store *s, StoreStats *ret_stats) {
         x.head_series = index_count(h->index);
         x.head_samples = h->current->samples + (h->frozen ? h->frozen->samples : 0);
         x.head_bytes = head_memory(h);
-        x.memory_bytes += x.head_bytes + (size_t)s->metadata.cap * sizeof(MetadataEntry) + exemplars_memory(&s->exemplars);
+        x.memory_bytes +=
+                x.head_bytes + (size_t)s->metadata.cap * sizeof(MetadataEntry) + exemplars_memory(&s->exemplars);
         x.exemplars = s->exemplars.n;
         x.head_min_ms = h->frozen && h->frozen->min_ms < h->current->min_ms ? h->frozen->min_ms : h->current->min_ms;
         x.head_max_ms = h->frozen && h->frozen->max_ms > h->current->max_ms ? h->frozen->max_ms : h->current->max_ms;
@@ -397,7 +413,8 @@ void store_metadata_each(Store *s, StoreMetadataVisit visit, void *context) {
         for (uint32_t i = 0; i < s->metadata.n; i++) {
                 const MetadataEntry *e = &s->metadata.entries[i];
                 const char *help = e->text + e->name_len + 1, *unit = help + e->help_len + 1;
-                if (!visit(context, (Span){ e->text, e->name_len }, e->type, (Span){ help, e->help_len }, (Span){ unit, e->unit_len }))
+                if (!visit(context, (Span){ e->text, e->name_len }, e->type, (Span){ help, e->help_len },
+                           (Span){ unit, e->unit_len }))
                         return;
         }
 }
@@ -444,7 +461,8 @@ static void top_offer(Top *t, Span a, const char *between, Span b, uint64_t coun
                 t->n++;
         memmove(&t->top[at + 1], &t->top[at], (t->n - 1 - at) * sizeof *t->top);
         t->top[at].count = count;
-        (void)snprintf(t->top[at].name, sizeof t->top[at].name, "%.*s%s%.*s", (int)a.len, a.text, between, (int)b.len, b.text);
+        (void)snprintf(t->top[at].name, sizeof t->top[at].name, "%.*s%s%.*s", (int)a.len, a.text, between, (int)b.len,
+                       b.text);
 }
 
 static void top_of_name(const HeadIndex *ix, uint32_t number, StoreTopKind kind, Top *t) {

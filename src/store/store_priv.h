@@ -1,9 +1,9 @@
 /* What the files of the store share. Private to src/store.
  *
- * One lock ("store") guards the head, the catalog and the counters. The writer holds it during a request; readers hold it while they
- * take a view and while they copy from the head; the keeper holds it to freeze the head and to put a new catalog in
- * place, never while it reads or writes files. A second one ("log") is held by whoever commits or rotates the log, and is taken first.
- * The manifest and everything called keeper_* belong to the keeper's thread alone. */
+ * One lock ("store") guards the head, the catalog and the counters. The writer holds it during a request; readers hold
+ * it while they take a view and while they copy from the head; the keeper holds it to freeze the head and to put a new
+ * catalog in place, never while it reads or writes files. A second one ("log") is held by whoever commits or rotates
+ * the log, and is taken first. The manifest and everything called keeper_* belong to the keeper's thread alone. */
 #pragma once
 
 #include "rt/lock.h"
@@ -70,7 +70,7 @@ struct Store {
         StoreStats stats;        /* counters; the rest is filled when asked for */
         /* Keeper's */
         uint64_t next_id; /* of parts: not used again when what it was for fails, since its file may be there */
-        uint64_t unsure_id; /* after a manifest that may or may not be on the disk: the ids below may be named by it; 0: sure */
+        uint64_t unsure_id; /* after a manifest that may be on the disk or not: it may name the ids below; 0: sure */
         bool leftovers;  /* there may be files that the manifest does not name */
         uint32_t frozen_segment; /* of the log: the first that the frozen generation is not in */
         uint32_t frozen_pairs;   /* of the index when it was frozen */
@@ -99,7 +99,8 @@ void store_watch_space(Store *s, bool now);
 /* replay.c: fills the head from the log. */
 int store_replay(Store *s, WalReport *ret_report) MUST_USE;
 
-/* keep.c, flush.c, merge.c, rollup.c, retention.c: one piece of work each; 1: done something, 0: nothing to do, or negative errno. */
+/* keep.c, flush.c, merge.c, rollup.c, retention.c: one piece of work each; 1: done something, 0: nothing to do, or
+ * negative errno. */
 int keeper_flush(Store *s) MUST_USE;
 bool keeper_flush_due(Store *s);
 int keeper_merge(Store *s, bool all) MUST_USE;
@@ -108,8 +109,8 @@ int keeper_expire(Store *s) MUST_USE;
 int keeper_collect(Store *s) MUST_USE;
 /* Deletes one partition of a tier that is over its cap, as when the log has grown or the cap was lowered. */
 int keeper_trim(Store *s) MUST_USE;
-/* Deletes the oldest partitions of a tier, of those that begin before an instant, until `more` bytes fit under its cap. -EFBIG when
- * they cannot. */
+/* Deletes the oldest partitions of a tier, of those that begin before an instant, until `more` bytes fit under its cap.
+ * -EFBIG when they cannot. */
 int keeper_make_room(Store *s, StoreTier tier, uint64_t more, int64_t before_ms) MUST_USE;
 /* What is being written and not named yet takes `need` bytes: makes room when that is more than *reserved. -EFBIG. */
 int keeper_hold(Store *s, StoreTier tier, uint64_t *reserved, uint64_t need) MUST_USE;
@@ -119,8 +120,8 @@ void keeper_abandon(Store *s, uint64_t first);
 int store_remove_leftovers(Store *s) MUST_USE;
 /* How far the rolled-up tiers are complete by what a manifest says. */
 int64_t rolled_up_to(const Manifest *m, StoreTier tier);
-/* Saves `next` as the manifest (taken over, also on failure), opens what is new and shows it to readers; `thaw` drops the frozen
- * generation in the same moment. Files of `before` that are not in it are removed after. */
+/* Saves `next` as the manifest (taken over, also on failure), opens what is new and shows it to readers; `thaw` drops
+ * the frozen generation in the same moment. Files of `before` that are not in it are removed after. */
 int keeper_commit(Store *s, Manifest *next, bool thaw) MUST_USE;
 /* The partition of an instant: begin < t <= end. */
 void partition_of(StoreTier tier, int64_t time_ms, int64_t *ret_begin, int64_t *ret_end);
@@ -140,7 +141,8 @@ bool store_is_counter(Store *s, const uint8_t *run, size_t len);
 /* A view of what is in parts, and thereby sure to stay. */
 int view_open_parts(Store *s, StoreView **ret_view) MUST_USE;
 /* As store_list_floats for begin < t <= end of one's own, within the selection. */
-int list_floats_between(const StoreList *l, size_t i, RollupColumn column, int64_t begin_ms, int64_t end_ms, StoreSamples *x) MUST_USE;
+int list_floats_between(const StoreList *l, size_t i, RollupColumn column, int64_t begin_ms, int64_t end_ms,
+                        StoreSamples *x) MUST_USE;
 Store *view_store(StoreView *v);
 const Catalog *view_catalog(const StoreView *v);
 /* Says once of a part that something in it is damaged. */

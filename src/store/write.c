@@ -1,9 +1,9 @@
-/* Requests into the head and the log. The store's lock is held from begin() to end(): a request is short (a live one of 2,000 samples
- * takes a third of a millisecond) and nothing waits for the disk under it.
+/* Requests into the head and the log. The store's lock is held from begin() to end(): a request is short (a live one of
+ * 2,000 samples takes a third of a millisecond) and nothing waits for the disk under it.
  *
- * Samples go into the head at once and into the log's memory at the end, so for a moment, and for good when the log fails, the head
- * has samples that nobody was promised. That is harmless: a sender repeats what was not acknowledged, and a sample that the head has
- * already is logged again, so that its acknowledgement means what it says. */
+ * Samples go into the head at once and into the log's memory at the end, so for a moment, and for good when the log
+ * fails, the head has samples that nobody was promised. That is harmless: a sender repeats what was not acknowledged,
+ * and a sample that the head has already is logged again, so that its acknowledgement means what it says. */
 #include "store/record.h"
 #include "store/store_priv.h"
 
@@ -32,7 +32,9 @@ void store_watch_space(Store *s, bool now) {
         if (next == full)
                 return;
         s->disk_full = next;
-        store_event(s, STORE_EVENT_DISK, !next, next ? "ingest stopped: %llu bytes free, the floor is %llu" : "ingest resumed: %llu bytes free, the floor is %llu",
+        store_event(s, STORE_EVENT_DISK, !next,
+                    next ? "ingest stopped: %llu bytes free, the floor is %llu"
+                         : "ingest resumed: %llu bytes free, the floor is %llu",
                     (unsigned long long)space.free_bytes, (unsigned long long)s->options.floor_bytes);
 }
 
@@ -107,8 +109,8 @@ static Buf *payload_of(Store *s, Buf *payload) {
         return payload;
 }
 
-/* Series before what refers to them. After an error nothing more of the request is logged: samples whose series was not declared
- * would be taken for those of whichever series had the number before. */
+/* Series before what refers to them. After an error nothing more of the request is logged: samples whose series was not
+ * declared would be taken for those of whichever series had the number before. */
 static void log_request(Store *s) {
         Writer *w = &s->writer;
         log_payload(s, RECORD_SERIES, &w->series);
@@ -156,8 +158,10 @@ uint16_t store_resolution(const Store *s, Span metric) {
         return 0;
 }
 
-static SampleFault make_series(Store *s, RunHash h, const uint8_t *run, size_t len, const Label *labels, size_t n, uint32_t *ret_ref) {
-        QuotaLimits limits = { s->options.max_series_source, s->options.max_series_vm, s->options.new_series_source, s->options.new_series_vm };
+static SampleFault make_series(Store *s, RunHash h, const uint8_t *run, size_t len, const Label *labels, size_t n,
+                               uint32_t *ret_ref) {
+        QuotaLimits limits = { s->options.max_series_source, s->options.max_series_vm, s->options.new_series_source,
+                               s->options.new_series_vm };
         Pair *vm = NULL;
         Span metric = { "", 0 }, vm_value = { "", 0 };
         for (size_t i = 0; i < n; i++) {
@@ -177,7 +181,8 @@ static SampleFault make_series(Store *s, RunHash h, const uint8_t *run, size_t l
         }
         HeadSeries *x = index_series(s->head.index, *ret_ref);
         if (!vm && vm_value.len)
-                quota_first(index_pair(s->head.index, (Span){ s->vm_label, strlen(s->vm_label) }, vm_value), s->writer.now_ms);
+                quota_first(index_pair(s->head.index, (Span){ s->vm_label, strlen(s->vm_label) }, vm_value),
+                            s->writer.now_ms);
         x->source = s->writer.source;
         x->resolution = store_resolution(s, metric);
         x->seen = s->head.current->number;
@@ -191,7 +196,8 @@ static SampleFault refuse(Store *s, SampleFault f, size_t n) {
         return f;
 }
 
-static SampleFault series(SeriesSink *sink, const uint8_t *run, size_t len, SeriesRef *ret_ref, LabelsFault *ret_fault) {
+static SampleFault series(SeriesSink *sink, const uint8_t *run, size_t len, SeriesRef *ret_ref,
+                          LabelsFault *ret_fault) {
         Store *s = store_of(sink);
         Label labels[LABELS_MAX];
         size_t n = 0, at;
@@ -248,9 +254,10 @@ static size_t timely(const Store *s, const int64_t *times, size_t n) {
         return i;
 }
 
-/* As floats() for values that are as they are to be kept. Runs of samples that are in order are added at once; what stops a run is
- * looked at alone. */
-static SampleFault take_floats(Store *s, SeriesRef ref, const int64_t *times, const double *values, size_t n, size_t *taken) {
+/* As floats() for values that are as they are to be kept. Runs of samples that are in order are added at once; what
+ * stops a run is looked at alone. */
+static SampleFault take_floats(Store *s, SeriesRef ref, const int64_t *times, const double *values, size_t n,
+                               size_t *taken) {
         SampleFault first = SAMPLE_OK;
         for (size_t at = 0; at < n;) {
                 bool same = false;
@@ -262,7 +269,8 @@ static SampleFault take_floats(Store *s, SeriesRef ref, const int64_t *times, co
                         break;
                 SampleFault f = check_time(s, times[at]);
                 if (f == SAMPLE_OK)
-                        f = head_float(&s->head, ref, times[at], values[at], s->options.out_of_order.ns / NS_PER_MS, &same);
+                        f = head_float(&s->head, ref, times[at], values[at], s->options.out_of_order.ns / NS_PER_MS,
+                                       &same);
                 s->stats.duplicates += same;
                 if (f == SAMPLE_OK) {
                         log_floats(s, ref, times + at, values + at, 1);
@@ -276,7 +284,8 @@ static SampleFault take_floats(Store *s, SeriesRef ref, const int64_t *times, co
         return first;
 }
 
-static SampleFault floats(SeriesSink *sink, SeriesRef ref, const int64_t *times, const double *values, size_t n, size_t *ret_taken) {
+static SampleFault floats(SeriesSink *sink, SeriesRef ref, const int64_t *times, const double *values, size_t n,
+                          size_t *ret_taken) {
         Store *s = store_of(sink);
         uint16_t resolution = index_series(s->head.index, ref)->resolution;
         SampleFault first = SAMPLE_OK;
@@ -315,7 +324,8 @@ static SampleFault histogram(SeriesSink *sink, SeriesRef ref, int64_t time, cons
         return SAMPLE_OK;
 }
 
-static bool exemplar(SeriesSink *sink, SeriesRef ref, const uint8_t *labels, size_t len, double value, int64_t time_ms) {
+static bool exemplar(SeriesSink *sink, SeriesRef ref, const uint8_t *labels, size_t len, double value,
+                     int64_t time_ms) {
         Store *s = store_of(sink);
         if (s->options.max_exemplars == 0 || check_time(s, time_ms) != SAMPLE_OK)
                 return false;
@@ -324,7 +334,8 @@ static bool exemplar(SeriesSink *sink, SeriesRef ref, const uint8_t *labels, siz
         index_run(s->head.index, ref, run);
         if (buf_error(run))
                 return false;
-        ExemplarAnswer a = exemplars_add(&s->exemplars, (const uint8_t *)run->data, run->len, labels, len, value, time_ms);
+        ExemplarAnswer a =
+                exemplars_add(&s->exemplars, (const uint8_t *)run->data, run->len, labels, len, value, time_ms);
         return a == EXEMPLAR_TAKEN || a == EXEMPLAR_SAME;
 }
 

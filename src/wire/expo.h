@@ -18,7 +18,8 @@
 #define EXPO_TEXT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 #define EXPO_OPENMETRICS_TYPE "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
-typedef struct Expo {
+typedef struct Expo Expo;
+struct Expo {
         Buf *out;
         bool openmetrics;
         const char *name, *help; /* of the family under way */
@@ -26,7 +27,7 @@ typedef struct Expo {
         MetricType type;
         bool started; /* its head is written */
         uint64_t samples;
-} Expo;
+};
 
 void expo_family(Expo *e, const char *name, MetricType type, const char *help);
 void expo_sample(Expo *e, const Span *parts, size_t n_parts, double value);

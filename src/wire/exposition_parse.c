@@ -208,7 +208,7 @@ static bool ends_with(Span s, const char *suffix) {
 static bool take_exemplar(ExpositionParser *p, ExpositionItem *sample, Span metric) {
         const char *begin = p->at;
         size_t n = sample->n_labels, length = 0;
-        if (!ends_with(metric, "_total") && !ends_with(metric, "_bucket"))
+        if (!p->lenient && !ends_with(metric, "_total") && !ends_with(metric, "_bucket"))
                 return fail(p, "only a counter's _total and a _bucket may have an exemplar");
         if (!take(p, '#') || !take_blank(p) || !is_next(p, '{'))
                 return fail(p, "expected an exemplar: # {...}");
@@ -260,7 +260,8 @@ static bool read_sample(ExpositionParser *p, ExpositionItem *item) {
         bool apart = take_blank(p) || (!p->openmetrics && strchr(" \t}", p->at[-1]));
         if (!apart || !take_value(p, &item->value))
                 return fail(p, "expected a value");
-        if (p->openmetrics && ends_with(metric, "_created") && !(item->value >= 0 && isfinite(item->value)))
+        bool is_time = item->value >= 0 && isfinite(item->value);
+        if (p->openmetrics && !p->lenient && ends_with(metric, "_created") && !is_time)
                 return fail_at(p, value, "the value of _created must be a time");
         if (take_blank(p) && p->at < p->line_end && *p->at != '#') {
                 item->has_time = true;
@@ -286,10 +287,11 @@ static const struct {
         { "gaugehistogram", METRIC_GAUGE_HISTOGRAM, false, true },
 };
 
-static bool type_of(const ExpositionParser *p, Span word, MetricType *ret_type) {
+static bool type_of(const ExpositionParser *p, Span word, ExpositionItem *item) {
         for (size_t i = 0; i < ARRAY_LEN(TYPES); i++)
                 if (span_is(word, TYPES[i].name) && (p->openmetrics ? TYPES[i].openmetrics : TYPES[i].text)) {
-                        *ret_type = TYPES[i].type;
+                        item->type = TYPES[i].type;
+                        item->type_name = span_is(word, "untyped") ? "unknown" : TYPES[i].name;
                         return true;
                 }
         return false;
@@ -347,12 +349,12 @@ static bool first_type(ExpositionParser *p, Span metric) {
 
 static bool read_type(ExpositionParser *p, ExpositionItem *item) {
         const char *begin = p->at;
-        if (!type_of(p, take_word(p), &item->type))
+        if (!type_of(p, take_word(p), item))
                 return fail_at(p, begin, "expected a type: counter, gauge, histogram, summary, ...");
         skip_blanks(p);
         if (p->at != p->line_end)
                 return fail(p, "expected the end of the line");
-        return first_type(p, item->metric);
+        return p->lenient || first_type(p, item->metric);
 }
 
 static bool read_metric_of(ExpositionParser *p, ExpositionItem *item) {
@@ -373,6 +375,7 @@ static int read_description(ExpositionParser *p, Span kind, ExpositionItem *item
         item->kind = type ? EXPOSITION_TYPE : help ? EXPOSITION_HELP : EXPOSITION_UNIT;
         item->n_labels = 0;
         item->type = METRIC_UNTYPED;
+        item->type_name = "unknown";
         item->text = (Span){ "", 0 };
         if (!read_metric_of(p, item))
                 return -1;
@@ -426,7 +429,7 @@ static bool next_line(ExpositionParser *p) {
         if (p->ended)
                 return fail(p, "something after # EOF");
         Span line = { p->line_begin, (size_t)(p->line_end - p->line_begin) };
-        if (!newline && !(p->openmetrics && span_is(line, "# EOF")))
+        if (!newline && !(p->lenient && !p->openmetrics) && !(p->openmetrics && span_is(line, "# EOF")))
                 return fail_at(p, p->line_end, "the last line does not end with LF: is something missing?");
         return check_line(p);
 }

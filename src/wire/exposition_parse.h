@@ -7,8 +7,13 @@
  *   r < 0: p.error says where and what was expected
  *   exposition_end(&p);
  *
- * Strict, as a wrong line is more likely half of one than a dialect: lines end with LF, also the last one; escapes are those of
- * the format; a family is described once. OpenMetrics also needs its "# EOF", single blanks, and no comments. Samples of histograms and summaries are plain series, as in the text. */
+ * Strict, as a wrong line is more likely half of one than a dialect: lines end with LF, also the last one; escapes are
+ * those of the format; a family is described once. OpenMetrics also needs its "# EOF", single blanks, and no comments.
+ * Samples of histograms and summaries are plain series, as in the text.
+ *
+ * With `lenient` set behind exposition_begin() it takes what Prometheus takes from its targets: a family described
+ * again, no LF behind the last line of text, exemplars anywhere. wire/exposition_proto.h makes the same items of the
+ * protobuf format. */
 #pragma once
 
 #include "base/buf.h"
@@ -17,13 +22,20 @@
 
 #define EXPOSITION_LINE_MAX ((size_t)1 << 20)
 
-typedef enum ExpositionKind { EXPOSITION_SAMPLE, EXPOSITION_TYPE, EXPOSITION_HELP, EXPOSITION_UNIT } ExpositionKind;
+typedef enum ExpositionKind {
+        EXPOSITION_SAMPLE,
+        EXPOSITION_TYPE,
+        EXPOSITION_HELP,
+        EXPOSITION_UNIT,
+        EXPOSITION_HISTOGRAM, /* a native one; protobuf only */
+} ExpositionKind;
 
 typedef struct ExpositionItem {
         ExpositionKind kind;
         uint32_t line;
         Span metric; /* of the three descriptions */
         MetricType type;
+        const char *type_name; /* TYPE: "histogram", ...; static */
         Span text;   /* HELP, UNIT: unescaped */
         /* Of a sample: the labels as they stand there, unescaped, the metric's name among them. */
         Label labels[LABELS_MAX];
@@ -31,6 +43,7 @@ typedef struct ExpositionItem {
         double value;
         int64_t time_ms;
         bool has_time, has_exemplar;
+        Span histogram; /* canonical bytes, see model/histogram.h */
         /* Of its exemplar, when it has one. */
         Label exemplar[LABELS_MAX];
         size_t n_exemplar;
@@ -49,6 +62,7 @@ typedef struct ExpositionParser {
         const char *at, *line_begin, *line_end;
         const char *rest, *end; /* the lines to come */
         bool openmetrics, ended; /* ended: by "# EOF" */
+        bool lenient;
         uint32_t line;
         Buf text;          /* unescaped parts of one line */
         uint64_t *types;   /* hashes of the families that have a TYPE: open addressing, 0 is free */

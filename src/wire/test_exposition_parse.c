@@ -238,10 +238,35 @@ static void many_types(void **state) {
         refuses_bytes(b.data, b.len, false, 5001, 8, "second TYPE");
 }
 
+static void lenient_as_prometheus(void **state) {
+        (void)state;
+        static ExpositionItem item;
+        static const char TEXT[] = "# TYPE a counter\n# TYPE a counter\na 1\n# TYPE a histogram\na 2";
+        static const char OPEN[] = "# TYPE a gauge\na 1 # {x=\"y\"} 1\na_created -1\n# EOF\n";
+        ExpositionParser p;
+        unsigned n = 0;
+        exposition_begin(&p, TEXT, sizeof TEXT - 1, false, 1);
+        p.lenient = true;
+        for (; exposition_next(&p, &item) > 0; n++)
+                if (item.kind == EXPOSITION_TYPE)
+                        assert_string_equal(item.type_name, item.line == 4 ? "histogram" : "counter");
+        assert_null(p.error.what);
+        assert_int_equal(n, 5);
+        exposition_end(&p);
+        exposition_begin(&p, OPEN, sizeof OPEN - 1, true, 1);
+        p.lenient = true;
+        while (exposition_next(&p, &item) > 0)
+                n++;
+        assert_null(p.error.what);
+        assert_int_equal(n, 8);
+        exposition_end(&p);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(text_format), cmocka_unit_test(openmetrics_format), cmocka_unit_test(b29_lines),
                 cmocka_unit_test(b30_syntax),  cmocka_unit_test(b31_openmetrics),    cmocka_unit_test(many_types),
+                cmocka_unit_test(lenient_as_prometheus),
         };
         return cmocka_run_group_tests_name("exposition_parse", tests, NULL, NULL);
 }

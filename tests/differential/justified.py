@@ -29,6 +29,11 @@ def near(text, relative):
     return abs(a - b) <= relative * max(abs(a), abs(b))
 
 
+def apart(text):
+    values = re.search(r": (\S+) / (\S+)$", text)
+    return abs(float(values.group(1)) - float(values.group(2))) if values else float("inf")
+
+
 def both(*conditions):
     return lambda *case: all(condition(*case) for condition in conditions)
 
@@ -57,6 +62,8 @@ ROWS = [
              lambda case, kind, text: kind == "value" and near(text, 1e-6))),
     Row("means that fall by a digit", "2.42's mean of equal values may be less than the one before in its last digit, which is a reset to increase(); 3.x divides the sum",
         both(lambda case, kind, text: bool(re.search(r"\b(rate|increase|irate|resets|changes)\(\(.*\bavg.*\)\[[^]]*:", case.text)), of_kind("value"))),
+    Row("last digits of a mean", "2.42 adds up means step by step where 3.x divides the sum: what is zero, or on the edge of a whole number, may be a little off",
+        both(uses("avg", "avg_over_time"), lambda case, kind, text: kind == "value" and (apart(text) < 1e-10 or uses("ceil", "floor", "round", "sgn")(case, kind, text)))),
     Row("count_values() over a range", "2.42 adds the new label behind the sorted ones after the first step, and loses others by that; its instant queries are right",
         lambda case, kind, text: case.range and kind == "series" and "count_values by" in case.text or case.range and kind == "series" and bool(re.search(r"count_values\(.*\) by", case.text))),
 ]
@@ -93,7 +100,7 @@ def seconds(text):
 def is_order_of_extrapolation(case, text, answer_of):
     """Whether a query at an instant is rate() or increase() of something, and both answers are what the two orders give of its samples."""
     found = RATE.fullmatch(case.text)
-    window = re.search(r"\[((?:\d+(?:ms|s|m|h))+)(?::[^]]*)?\](?: offset [^ ]+| @ [^ ]+)*$", found.group(2)) if found else None
+    window = re.search(r"\[((?:\d+(?:ms|s|m|h))+)(?::[^]]*)?\](?: offset [^ ()]+| @ [^ ]+)*$", found.group(2)) if found else None
     values = re.search(r"^\{(.*)\} at \S+: (\S+) / (\S+)$", text)
     if case.range or not window or not values:
         return False

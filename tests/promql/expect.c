@@ -266,7 +266,7 @@ static bool value_holds(const Expectation *e, const NotedValue *want, LabelSet l
 
 static const NotedSeries *find(const Expectation *e, LabelSet l, size_t *ret_at) {
         for (size_t i = 0; i < e->n_series; i++) {
-                if (e->series[i].run.len != l.len || memcmp(e->series[i].run.data, l.run, l.len) != 0)
+                if (e->series[i].run.len != l.len || (l.len > 0 && memcmp(e->series[i].run.data, l.run, l.len) != 0))
                         continue;
                 *ret_at = i;
                 return &e->series[i];

@@ -180,7 +180,8 @@ static void evaluate(Script *s, Eval *e) {
         Query *q = ask(s, e, !e->range, e->start_ms, e->end_ms, e->step_ms);
         const QueryResult *r = query_result(q);
         bool ok = expectation_holds(&e->expect, r, e->range, 0, &why);
-        bool again = r->fault == QUERY_OK && !e->range && r->type != TYPE_MATRIX && r->type != TYPE_STRING && is_steady(e);
+        bool again = r->fault == QUERY_OK && !e->range && r->type != TYPE_MATRIX && r->type != TYPE_STRING &&
+                     is_steady(e);
         (void)query_free(q);
         if (ok && again) {
                 buf_reset(&why);

@@ -231,11 +231,11 @@ try:
     def _():
         counter = lambda: value(parse(call(pair.ours.url + "/metrics/self").body.decode()), "parallax_queries_abandoned_total")
         before = counter()
-        heavy = " + ".join(f"sum(quantile_over_time(0.{n}, demo_cpu_seconds_total[4h:5s]))" for n in range(10, 60))
+        heavy = " + ".join(f"sum(quantile_over_time(0.{n}, demo_cpu_seconds_total[4h:5s]))" for n in range(100, 280))
         path = "/api/v1/query_range?" + urllib.parse.urlencode({"query": heavy, "start": pair.begin, "end": NOW, "step": 2, "lookback_delta": "5m"})
         with socket.create_connection(("127.0.0.1", pair.ours.port)) as s:
             s.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-            time.sleep(0.2)
+            time.sleep(0.1)
         wait_for(lambda: counter() > before, 5, "the query is counted as abandoned")
 
     @test("api: an unready store, a limit and a full queue are named")

@@ -1,12 +1,12 @@
 /* Columns of whole numbers: layout and reader. The writer is ints_write.c.
  *
- * The idea. Counters have increments of one size for a while, gauges stay near a level for a while, and both have moments
- * in which everything is different. So the column is differenced 0, 1 or 2 times, and the residuals are cut into short
- * blocks that each say where their centre is, how wide they scatter and in which of five ways they are written. The
- * best of those, for noise of any shape, is Rice's code: u >> k in unary and k low bits. Written as usual, one after the other,
- * it has to be decoded bit by bit; here the low bits of all values come first, at a fixed stride, and then all unary parts,
- * which is then a map of bits in which the distance of neighbouring ones is what is wanted: the same size, and
- * a value costs a shift, a mask and a count of trailing zeros, without a branch that depends on it.
+ * The idea. Counters have increments of one size for a while, gauges stay near a level for a while, and both have
+ * moments in which everything is different. So the column is differenced 0, 1 or 2 times, and the residuals are cut
+ * into short blocks that each say where their centre is, how wide they scatter and in which of five ways they are
+ * written. The best of those, for noise of any shape, is Rice's code: u >> k in unary and k low bits. Written as usual,
+ * one after the other, it has to be decoded bit by bit; here the low bits of all values come first, at a fixed stride,
+ * and then all unary parts, which is then a map of bits in which the distance of neighbouring ones is what is wanted:
+ * the same size, and a value costs a shift, a mask and a count of trailing zeros, without a branch that depends on it.
  *
  * Layout. All arithmetic is modulo 2^64. A column of n numbers x[0..n), x[0] = 0, is
  *
@@ -42,16 +42,16 @@
  *   unary       u >> k zeros and a one, for each
  *   e times     number: index after the last exception's (the first: its index); number: (u >> k) - 1
  *
- * Reader. Walk the directory to the group, decode its blocks into residuals, sum up as often as the order says. Nothing that a
- * byte claims is believed: sizes are cut to what is left, indices and counts are checked against the block, a
- * stream that ends early reads as zeros and is found at the end of the block. The stream of a group that is read to its end must end in
- * its last byte: bytes that nobody wrote are -EBADMSG.
+ * Reader. Walk the directory to the group, decode its blocks into residuals, sum up as often as the order says. Nothing
+ * that a byte claims is believed: sizes are cut to what is left, indices and counts are checked against the block, a
+ * stream that ends early reads as zeros and is found at the end of the block. The stream of a group that is read to its
+ * end must end in its last byte: bytes that nobody wrote are -EBADMSG.
  *
- * Only some of a group are often wanted: an hour of a day. Those behind are not looked at. Those in front must be known only by their sum,
- * which of packed numbers, and of Rice's above the base, is had without making them one by one.
+ * Only some of a group are often wanted: an hour of a day. Those behind are not looked at. Those in front must be known
+ * only by their sum, which of packed numbers, and of Rice's above the base, is had without making them one by one.
  *
- * Invariants. (1) A group can be decoded from its bytes and its first number alone. (2) No input writes more than INTS_GROUP
- * numbers or loops longer than the bits that it has, plus the numbers. */
+ * Invariants. (1) A group can be decoded from its bytes and its first number alone. (2) No input writes more than
+ * INTS_GROUP numbers or loops longer than the bits that it has, plus the numbers. */
 #include "store/codec/ints_priv.h"
 
 #include "base/varint.h"
@@ -87,7 +87,12 @@ static int find_length(IntsReader *r) {
 }
 
 int ints_open_at(IntsReader *r, const uint8_t *bytes, size_t len, uint32_t n, uint32_t group) {
-        *r = (IntsReader){ .bytes = bytes, .len = len, .n = n, .next = bytes, .group = group, .groups = (n + INTS_GROUP - 1) / INTS_GROUP };
+        *r = (IntsReader){ .bytes = bytes,
+                           .len = len,
+                           .n = n,
+                           .next = bytes,
+                           .group = group,
+                           .groups = (n + INTS_GROUP - 1) / INTS_GROUP };
         const uint8_t *at = bytes, *end = bytes + len;
         uint64_t before = 0; /* bytes of the groups before */
         for (uint32_t i = 1; i < r->groups; i++) {
@@ -143,24 +148,32 @@ INLINE int64_t sum_next(Sum *s, unsigned order, uint64_t residual) {
         return (int64_t)(s->last += residual);
 }
 
-/* What becomes of numbers as they are unpacked: stored as they are; or summed up with the base to numbers of order 1, which are
- * stored; or added to the sum only, because nobody wants them but those behind. */
+/* What becomes of numbers as they are unpacked: stored as they are; or summed up with the base to numbers of order 1,
+ * which are stored; or added to the sum only, because nobody wants them but those behind. */
 typedef enum Unpack { UNPACK_STORE, UNPACK_SUM_UP, UNPACK_ADD } Unpack;
 
-/* Number i of eight: out of a word that it has in common with its neighbours, as far as they fit together with skip and shift. */
+/* Number i of eight: out of a word that it has in common with its neighbours, as far as they fit together with skip and
+ * shift. */
 INLINE uint64_t field(const uint8_t *p, unsigned skip, const unsigned width, const unsigned i) {
-        const unsigned together = width <= 7 ? 8 : width <= 13 ? 4 : width <= 25 ? 2 : 1, first = i / together * together * width;
-        return word_load(p + (first >> 3)) >> skip >> (first & 7) >> (i % together * width) & (((uint64_t)1 << width) - 1);
+        const unsigned together = width <= 7    ? 8
+                                  : width <= 13 ? 4
+                                  : width <= 25 ? 2
+                                                : 1,
+                       first = i / together * together * width;
+        return word_load(p + (first >> 3)) >> skip >> (first & 7) >> (i % together * width) &
+               (((uint64_t)1 << width) - 1);
 }
 
 /* Numbers of one width at a fixed stride: eight of them are as many bytes as the width, so that with a width known to
- * the compiler each has its byte and its shift. `skip` are bits before the first; skip, a shift and the width fit a word. */
-INLINE void unpack(const uint8_t *p, unsigned skip, const unsigned width, uint32_t eights, const Unpack what, uint64_t base, uint64_t *sum,
-                   uint64_t *out) {
+ * the compiler each has its byte and its shift. `skip` are bits before the first; skip, a shift and the width fit a
+ * word. */
+INLINE void unpack(const uint8_t *p, unsigned skip, const unsigned width, uint32_t eights, const Unpack what,
+                   uint64_t base, uint64_t *sum, uint64_t *out) {
         uint64_t s = *sum;
         for (; eights; eights--, p += width) {
-                const uint64_t v[8] = { field(p, skip, width, 0), field(p, skip, width, 1), field(p, skip, width, 2), field(p, skip, width, 3),
-                                        field(p, skip, width, 4), field(p, skip, width, 5), field(p, skip, width, 6), field(p, skip, width, 7) };
+                const uint64_t v[8] = { field(p, skip, width, 0), field(p, skip, width, 1), field(p, skip, width, 2),
+                                        field(p, skip, width, 3), field(p, skip, width, 4), field(p, skip, width, 5),
+                                        field(p, skip, width, 6), field(p, skip, width, 7) };
                 if (what == UNPACK_ADD) {
                         s += ((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7]));
                         continue;
@@ -177,8 +190,8 @@ INLINE void unpack(const uint8_t *p, unsigned skip, const unsigned width, uint32
 #define UNPACK8(w) UNPACK4(w); UNPACK4(w + 4)
 
 /* Unpacks eights of numbers as far as whole words may be loaded; how many. */
-INLINE uint32_t unpack_eights(const uint8_t *p, size_t len, unsigned skip, unsigned width, uint32_t m, const Unpack what, uint64_t base,
-                              uint64_t *sum, uint64_t *out) {
+INLINE uint32_t unpack_eights(const uint8_t *p, size_t len, unsigned skip, unsigned width, uint32_t m,
+                              const Unpack what, uint64_t base, uint64_t *sum, uint64_t *out) {
         uint32_t eights = m / 8;
         if (len < width + 8u)
                 return 0;
@@ -199,8 +212,8 @@ INLINE uint32_t unpack_eights(const uint8_t *p, size_t len, unsigned skip, unsig
 #undef UNPACK8
 
 /* m numbers from bit `pos` on, all of which are there. */
-INLINE void unpack_all(const BitReader *r, uint64_t pos, unsigned width, uint32_t m, const Unpack what, uint64_t base, uint64_t *sum,
-                       uint64_t *out) {
+INLINE void unpack_all(const BitReader *r, uint64_t pos, unsigned width, uint32_t m, const Unpack what, uint64_t base,
+                       uint64_t *sum, uint64_t *out) {
         uint64_t mask = low_mask(width), s;
         size_t byte = pos >> 3;
         uint32_t i = width ? unpack_eights(r->bytes + byte, r->len - byte, pos & 7, width, m, what, base, sum, out) : 0;
@@ -223,7 +236,8 @@ static void unpack_store(const BitReader *r, uint64_t pos, unsigned width, uint3
         unpack_all(r, pos, width, m, UNPACK_STORE, 0, &none, out);
 }
 
-static void unpack_sum_up(const BitReader *r, uint64_t pos, unsigned width, uint32_t m, uint64_t base, uint64_t *sum, uint64_t *out) {
+static void unpack_sum_up(const BitReader *r, uint64_t pos, unsigned width, uint32_t m, uint64_t base, uint64_t *sum,
+                          uint64_t *out) {
         unpack_all(r, pos, width, m, UNPACK_SUM_UP, base, sum, out);
 }
 
@@ -269,7 +283,8 @@ INLINE void use_packed(uint32_t m, Use use, uint64_t base, Sum *sum, int64_t *x)
         *sum = s;
 }
 
-/* The same for low bits in `x` and unary parts in the stream. `use` is known where this is called: each has a loop of its own. */
+/* The same for low bits in `x` and unary parts in the stream. `use` is known where this is called: each has a loop of
+ * its own. */
 INLINE int use_rice(BitReader *r, unsigned k, uint32_t m, Use use, uint64_t base, Sum *sum, int64_t *x) {
         uint64_t end = (uint64_t)r->len * 8, word_at = r->pos, before = 0;
         int64_t *stop = x + m;
@@ -318,7 +333,8 @@ static void use_block(uint32_t m, bool centred, uint64_t base, Sum *sum, int64_t
         }
 }
 
-/* Which residuals of a block are wanted: those before are only summed up, where that is quicker, those behind not even that. */
+/* Which residuals of a block are wanted: those before are only summed up, where that is quicker, those behind not even
+ * that. */
 typedef struct Want {
         uint32_t from, to;
 } Want;
@@ -362,9 +378,10 @@ static int skip_ones(BitReader *r, uint32_t n, uint64_t *ret_zeros) {
         return 0;
 }
 
-/* Rice's code without exceptions: low bits of those that are wanted, then the unary parts. What is above the base and only summed up is the
- * sum of the low bits and the number of zeros. */
-static int block_rice_plain(BitReader *r, unsigned k, uint32_t m, Want want, bool centred, uint64_t base, Sum *sum, int64_t *out) {
+/* Rice's code without exceptions: low bits of those that are wanted, then the unary parts. What is above the base and
+ * only summed up is the sum of the low bits and the number of zeros. */
+static int block_rice_plain(BitReader *r, unsigned k, uint32_t m, Want want, bool centred, uint64_t base, Sum *sum,
+                            int64_t *out) {
         uint64_t pos, zeros;
         uint32_t from = sum->order == 0 || (sum->order == 1 && !centred) ? want.from : 0, n = want.to - from;
         if (take_packed(r, k, m, &pos) < 0 || (from && skip_ones(r, from, &zeros) < 0))
@@ -383,7 +400,8 @@ static int block_rice_plain(BitReader *r, unsigned k, uint32_t m, Want want, boo
         }
 }
 
-static int block_rice(BitReader *r, unsigned k, uint32_t m, Want want, bool centred, uint64_t base, Sum *sum, int64_t *out) {
+static int block_rice(BitReader *r, unsigned k, uint32_t m, Want want, bool centred, uint64_t base, Sum *sum,
+                      int64_t *out) {
         BitReader ahead = *r;
         if (bits_get_number(&ahead) == 0) {
                 *r = ahead;
@@ -430,8 +448,10 @@ static int block_sparse(BitReader *r, unsigned k, uint64_t base, uint32_t size, 
         return 0;
 }
 
-/* Takes a block of what is `left` of the group. `want` are the numbers that are wanted from the block's first on, perhaps beyond it. */
-static int get_block(BitReader *r, uint32_t left, Want want, uint64_t *base, Sum *sum, int64_t *out, uint32_t *ret_size) {
+/* Takes a block of what is `left` of the group. `want` are the numbers that are wanted from the block's first on,
+ * perhaps beyond it. */
+static int get_block(BitReader *r, uint32_t left, Want want, uint64_t *base, Sum *sum, int64_t *out,
+                     uint32_t *ret_size) {
         unsigned size_code = (unsigned)bits_get(r, 3), kind = (unsigned)bits_get(r, 3);
         uint32_t size = block_size(size_code, left);
         unsigned k = kind == BLOCK_FLAT ? 0 : (unsigned)bits_get(r, 6);

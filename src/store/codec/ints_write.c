@@ -1,8 +1,8 @@
 /* The writer of the layout in ints.c: which order a group is differenced, where a block ends and how it is written.
  *
  * A Plan is a block's way of writing with its cost in bits. FAST plans look at smallest and largest only. SMALL plans
- * take the centre from a sorted handful of residuals (a mean would be ruined by one reset), try few k around the one that
- * their spread suggests, and count each candidate's bits. */
+ * take the centre from a sorted handful of residuals (a mean would be ruined by one reset), try few k around the one
+ * that their spread suggests, and count each candidate's bits. */
 #include "store/codec/ints_priv.h"
 
 #include "base/varint.h"
@@ -301,7 +301,8 @@ static void put_residuals(BitWriter *w, const Plan *p, const int64_t *r, uint32_
         }
 }
 
-static void put_block(BitWriter *w, const Plan *p, unsigned size_code, int64_t *previous, const int64_t *r, uint32_t n) {
+static void put_block(BitWriter *w, const Plan *p, unsigned size_code, int64_t *previous, const int64_t *r,
+                      uint32_t n) {
         bits_put(w, size_code, 3);
         bits_put(w, p->kind, 3);
         if (p->kind != BLOCK_FLAT)
@@ -314,7 +315,8 @@ static void put_block(BitWriter *w, const Plan *p, unsigned size_code, int64_t *
 
 /* Whether one centre and one k serve both. */
 static bool are_alike(Spread a, Spread b) {
-        uint64_t apart = a.median > b.median ? (uint64_t)a.median - (uint64_t)b.median : (uint64_t)b.median - (uint64_t)a.median;
+        uint64_t apart =
+                a.median > b.median ? (uint64_t)a.median - (uint64_t)b.median : (uint64_t)b.median - (uint64_t)a.median;
         uint64_t small = a.inner < b.inner ? a.inner : b.inner, large = a.inner < b.inner ? b.inner : a.inner;
         return apart <= small / 2 && large / 2 <= small;
 }

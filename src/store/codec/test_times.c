@@ -87,7 +87,8 @@ static void any_instants_come_back(void **state) {
         for (unsigned shift = 0; shift < 50; shift += 7) {
                 t[0] = (int64_t)next_random(&s);
                 for (uint32_t i = 1; i < N; i++)
-                        t[i] = t[i - 1] + 1 + (int64_t)((next_random(&s) << 20 ^ next_random(&s)) & (((uint64_t)1 << shift) - 1));
+                        t[i] = t[i - 1] + 1 +
+                               (int64_t)((next_random(&s) << 20 ^ next_random(&s)) & (((uint64_t)1 << shift) - 1));
                 (void)trip(t, N);
         }
 }

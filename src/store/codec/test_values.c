@@ -101,8 +101,8 @@ static void every_length_comes_back(void **state) {
                 (void)trip(w, n);
 }
 
-/* Noise of every width, around nothing, on a slope and on a curve, of even and of uneven distribution: blocks of all kinds, of which parts
- * are read. */
+/* Noise of every width, around nothing, on a slope and on a curve, of even and of uneven distribution: blocks of all
+ * kinds, of which parts are read. */
 static void parts_of_every_width(void **state) {
         (void)state;
         static double v[1500];
@@ -116,7 +116,8 @@ static void parts_of_every_width(void **state) {
                                         noise >>= next_random(&s) % width; /* many small ones, few large ones */
                                 else if (shape % 3 == 2)
                                         noise = next_random(&s) % 16 ? 0 : noise;
-                                int64_t residual = (int64_t)noise - (shape % 3 == 1 ? (int64_t)((uint64_t)1 << width >> 3) : 0);
+                                int64_t residual =
+                                        (int64_t)noise - (shape % 3 == 1 ? (int64_t)((uint64_t)1 << width >> 3) : 0);
                                 step = (shape / 3 == 2 ? step + residual : residual) % (INT64_C(1) << 40);
                                 sum = shape / 3 ? sum + step : residual;
                                 v[i] = (double)(sum % (INT64_C(1) << 53));

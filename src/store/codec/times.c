@@ -1,9 +1,9 @@
 /* Columns of instants: layout, writer and reader.
  *
- * The idea. A collector that runs every ten seconds is a few milliseconds early or late, each time independently, and now
- * and then misses a beat. So the instants are taken apart into the number of the beat, which mostly grows by one and costs
- * nothing, and the distance from it, which is as small as the jitter. A collector that waits a fixed time after its
- * work drifts instead: its instants are plain whole numbers with steady differences (ints.c).
+ * The idea. A collector that runs every ten seconds is a few milliseconds early or late, each time independently, and
+ * now and then misses a beat. So the instants are taken apart into the number of the beat, which mostly grows by one
+ * and costs nothing, and the distance from it, which is as small as the jitter. A collector that waits a fixed time
+ * after its work drifts instead: its instants are plain whole numbers with steady differences (ints.c).
  *
  * Layout of a time column; "number" is varint of zigzag.
  *

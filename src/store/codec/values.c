@@ -1,13 +1,14 @@
 /* Columns of doubles: layout, writer and reader.
  *
  * The idea. What monitoring measures is whole numbers, or decimal numbers with a few digits behind the point: as
- * doubles they look like noise, as m / 10^e they are small whole numbers with small differences. A column is turned into such
- * numbers whenever the division gives back every bit, with what does not fit listed apart (staleness markers, mostly); otherwise
- * its bit patterns are taken as whole numbers in the order of the doubles. The rest is ints.c.
+ * doubles they look like noise, as m / 10^e they are small whole numbers with small differences. A column is turned
+ * into such numbers whenever the division gives back every bit, with what does not fit listed apart (staleness markers,
+ * mostly); otherwise its bit patterns are taken as whole numbers in the order of the doubles. The rest is ints.c.
  *
  * Layout of a value column.
  *
- *   1 byte      bits 0-2 kind, bit 3 specials follow (CONSTANT, DECIMAL, SCALED), bits 4-7 e (0 in RAW and in BITS without bit 3)
+ *   1 byte      bits 0-2 kind, bit 3 specials follow (CONSTANT, DECIMAL, SCALED), bits 4-7 e (0 in RAW and in BITS
+ *               without bit 3)
  *   specials    see below
  *   then by kind, where "number" is varint of zigzag:
  *     0 CONSTANT  number m: all values are m / 10^e
@@ -23,7 +24,8 @@
  * with all bits but the sign inverted when it is negative: ascending places are ascending doubles, and every
  * pattern, NaN too, has one.
  *
- * CORRECTED is for sums of decimal numbers, which miss the decimal number that they should be by a few units in the last place.
+ * CORRECTED is for sums of decimal numbers, which miss the decimal number that they should be by a few units in the
+ * last place.
  *
  * Specials are values that m / 10^e does not give: runs of neighbours, in which the numbers below mean nothing.
  *
@@ -34,10 +36,11 @@
  *   each run    varint values between the run before it (or the beginning) and this one, varint its length - 1
  *   8 bytes     for each special, if 2
  *
- * A column beside another (values_decode_beside) is a value column or, with the prediction p[i] made of base[i], or, when bit
- * 3 of the first byte is set, of the difference base[i] - base[i - 1] (0 for i = 0):
+ * A column beside another (values_decode_beside) is a value column or, with the prediction p[i] made of base[i], or,
+ * when bit 3 of the first byte is set, of the difference base[i] - base[i - 1] (0 for i = 0):
  *
- *     6 NEAR      number m, ints x: value i is (p[i] + m + x[i]) / 10^e; p is made of whole numbers: base * 10^e, to the nearest
+ *     6 NEAR      number m, ints x: value i is (p[i] + m + x[i]) / 10^e; p is made of whole numbers: base * 10^e, to
+ *                 the nearest
  *     7 NEAR_BITS 8 bytes o, ints x: value i has the place that p[i] has, plus o + x[i]; p is made of doubles, and the
  *                 place of NaN is taken for 0
  *
@@ -45,8 +48,8 @@
  * range meets, scaling, specials put in place. The column must end with the bytes.
  *
  * Invariants. (1) Whatever is written was compared bit for bit before: a value is written as m / 10^e only when that
- * division, done by this machine, gave it back; IEEE 754 says that every other machine does the same. (2) The decoder's doubles
- * are made by one conversion and one division, never by a multiplication with a reciprocal. */
+ * division, done by this machine, gave it back; IEEE 754 says that every other machine does the same. (2) The decoder's
+ * doubles are made by one conversion and one division, never by a multiplication with a reciprocal. */
 #include "store/codec/codec.h"
 
 #include "base/varint.h"
@@ -182,7 +185,8 @@ static size_t specials_cost(const Survey *s) {
         return 2 * (size_t)s->runs + 8 * (s->same ? 1 : (size_t)s->specials);
 }
 
-/* The same for values that all fit and are below 2^51 as whole numbers; false, with nothing of use in m, when they are not. */
+/* The same for values that all fit and are below 2^51 as whole numbers; false, with nothing of use in m, when they are
+ * not. */
 static bool round_near(const double *values, uint32_t n, double power, int64_t *m) {
         uint64_t wrong = 0;
         for (uint32_t i = 0; i < n; i++) {
@@ -241,7 +245,8 @@ static int survey_once(Survey *s, const double *values, uint32_t n) {
         double power = POWERS_OF_TEN[s->digits];
         for (uint32_t first = 0; first < n; first += 256) {
                 uint32_t size = n - first < 256 ? n - first : 256;
-                bool near = s->digits ? round_near(values + first, size, power, m) : round_near_whole(values + first, size, m);
+                bool near = s->digits ? round_near(values + first, size, power, m)
+                                      : round_near_whole(values + first, size, m);
                 s->near &= near;
                 if (near || round_all(values + first, size, power, m) == size)
                         take_ordinary(s, m, size);
@@ -284,7 +289,8 @@ static void bridge(const Source *s, uint32_t first, uint32_t count, int64_t *x) 
                 uint32_t next = i;
                 while (next < count && !fits(s->values[first + next], s->power))
                         next++;
-                int64_t step = next < count ? (int64_t)((uint64_t)x[next] - (uint64_t)before) / (int64_t)(next - i + 1) : 0;
+                int64_t step =
+                        next < count ? (int64_t)((uint64_t)x[next] - (uint64_t)before) / (int64_t)(next - i + 1) : 0;
                 for (; i < next; i++)
                         x[i] = before = (int64_t)((uint64_t)before + (uint64_t)step);
                 if (i < count)
@@ -373,8 +379,13 @@ static void put_decimal(Buf *out, const Survey *s, const double *values, uint32_
                 put_varint(out, zigzag(s->step));
         if (kind != KIND_DECIMAL && kind != KIND_SCALED)
                 return;
-        Source source = { .values = values, .power = POWERS_OF_TEN[s->digits], .near = s->near, .specials = s->specials > 0,
-                          .m0 = (uint64_t)s->m0, .inverse = s->inverse, .shift = shift };
+        Source source = { .values = values,
+                          .power = POWERS_OF_TEN[s->digits],
+                          .near = s->near,
+                          .specials = s->specials > 0,
+                          .m0 = (uint64_t)s->m0,
+                          .inverse = s->inverse,
+                          .shift = shift };
         ints_encode(fill_decimal, &source, n, effort, out);
 }
 
@@ -416,7 +427,9 @@ static void fill_corrections(void *context, uint32_t first, uint32_t count, int6
 
 static void put_corrected(Buf *out, const double *values, uint32_t n, unsigned digits, CodecEffort effort) {
         double power = POWERS_OF_TEN[digits];
-        Source source = { .values = values, .power = power, .m0 = (uint64_t)decimal_round(values[0], power), .inverse = 1 };
+        Source source = {
+                .values = values, .power = power, .m0 = (uint64_t)decimal_round(values[0], power), .inverse = 1
+        };
         Source corrections = { .values = values, .power = power, .m0 = correction(values[0], power) };
         put_head(out, KIND_BITS, HEAD_CORRECTED, digits);
         put_varint(out, zigzag((int64_t)source.m0));
@@ -500,7 +513,8 @@ static bool get_number(const uint8_t **at, const uint8_t *end, uint64_t *ret) {
 }
 
 /* A run's first index and length; `after` is the end of the one before it. */
-static bool get_run(const uint8_t **at, const uint8_t *end, uint32_t n, uint32_t after, uint32_t *ret_first, uint32_t *ret_len) {
+static bool get_run(const uint8_t **at, const uint8_t *end, uint32_t n, uint32_t after, uint32_t *ret_first,
+                    uint32_t *ret_len) {
         uint64_t skip, more;
         if (!varint_get(at, end, &skip) || !varint_get(at, end, &more) || skip >= n - after || more >= n - after - skip)
                 return false;
@@ -671,7 +685,8 @@ static int make_groups(const Column *c, uint32_t n, uint32_t first, uint32_t cou
         return e;
 }
 
-static int correct_groups(const Column *c, const uint8_t *end, uint32_t n, uint32_t first, uint32_t count, double *values) {
+static int correct_groups(const Column *c, const uint8_t *end, uint32_t n, uint32_t first, uint32_t count,
+                          double *values) {
         IntsReader r;
         int64_t x[INTS_GROUP];
         uint32_t skip = first % INTS_GROUP, got;
@@ -687,7 +702,8 @@ static int correct_groups(const Column *c, const uint8_t *end, uint32_t n, uint3
         return e;
 }
 
-int values_decode_range(const uint8_t *bytes, size_t len, uint32_t n, uint32_t first, uint32_t count, double *ret_values) {
+int values_decode_range(const uint8_t *bytes, size_t len, uint32_t n, uint32_t first, uint32_t count,
+                        double *ret_values) {
         assert(first <= n && count <= n - first);
         Column c;
         int e = get_column(bytes, len, n, &c);

@@ -12,15 +12,17 @@
  *        …     …  times:  TIMES_STEP  nothing: the instants are evenly spread between first and last
  *                         TIMES_EACH  n * u32, after the first
  *        …     …  values: VALUES_ONE  one double, all are equal
- *                         VALUES_1, _2, _4: the first as i64, then n - 1 differences of that many bytes; all are whole numbers
+ *                         VALUES_1, _2, _4: the first as i64, then n - 1 differences of that many bytes; all are whole
+ *                         numbers
  *                         VALUES_RAW  n doubles
  *
  * Padded to 4 bytes; a chunk never crosses a page. Nothing here comes from outside, so nothing is checked.
  *
- * A history that is loaded makes chains of a hundred thousand chunks, and when it is sent again every sample is looked up in them. So
- * every MILE-th chunk can be jumped back from: to the mile before it, and, where two jumps of equal length would follow that, over both of
- * them at once (jump pointers of a skew-binary list: Myers, "An applicative random-access stack"). Any place of a chain of n miles
- * is then some 2 log2 n jumps away. Short chains, which are nearly all, pay nothing. */
+ * A history that is loaded makes chains of a hundred thousand chunks, and when it is sent again every sample is looked
+ * up in them. So every MILE-th chunk can be jumped back from: to the mile before it, and, where two jumps of equal
+ * length would follow that, over both of them at once (jump pointers of a skew-binary list: Myers, "An applicative
+ * random-access stack"). Any place of a chain of n miles is then some 2 log2 n jumps away. Short chains, which are
+ * nearly all, pay nothing. */
 #include "store/head/generation.h"
 
 #include <assert.h>
@@ -160,7 +162,8 @@ static Mile mile_before(const Generation *g, uint32_t prev) {
 
 static void put_mile(const Generation *g, uint32_t prev, uint8_t *at) {
         Mile before = mile_before(g, prev), middle = mile_at(g, before.jump), far = mile_at(g, middle.jump);
-        uint32_t jump = before.miles - middle.miles == middle.miles - far.miles ? far.chunk : before.chunk, miles = before.miles + 1;
+        uint32_t jump = before.miles - middle.miles == middle.miles - far.miles ? far.chunk : before.chunk,
+                 miles = before.miles + 1;
         memcpy(at, &before.chunk, 4);
         memcpy(at + 4, &jump, 4);
         memcpy(at + 8, &miles, 4);
@@ -259,7 +262,8 @@ static bool evenly_spread(const TailSample *tail, uint8_t n) {
         return true;
 }
 
-int generation_seal(Generation *g, uint32_t prev, int64_t base_ms, const TailSample *tail, uint8_t n, uint32_t *ret_chunk) {
+int generation_seal(Generation *g, uint32_t prev, int64_t base_ms, const TailSample *tail, uint8_t n,
+                    uint32_t *ret_chunk) {
         assert(n > 0 && n <= TAIL_MAX && !g->frozen);
         uint8_t *begin = arena_reserve(g, CHUNK_MAX), *at;
         if (!begin)
@@ -337,7 +341,8 @@ bool generation_range(const Generation *g, uint32_t chunk, int64_t *ret_min, int
         return true;
 }
 
-int generation_chain(const Generation *g, uint32_t chunk, int64_t begin_ms, int64_t end_ms, Buf *ret_times, Buf *ret_values) {
+int generation_chain(const Generation *g, uint32_t chunk, int64_t begin_ms, int64_t end_ms, Buf *ret_times,
+                     Buf *ret_values) {
         size_t n = 0;
         uint32_t oldest = 0;
         /* Once back to see how much there is, a second time to write it from the end. */
@@ -352,7 +357,8 @@ int generation_chain(const Generation *g, uint32_t chunk, int64_t begin_ms, int6
         }
         if (n == 0)
                 return 0;
-        char *times = buf_reserve(ret_times, n * sizeof(int64_t)), *values = buf_reserve(ret_values, n * sizeof(double));
+        char *times = buf_reserve(ret_times, n * sizeof(int64_t)),
+             *values = buf_reserve(ret_values, n * sizeof(double));
         if (!times || !values)
                 return -ENOMEM;
         ret_times->len += n * sizeof(int64_t);
@@ -417,7 +423,8 @@ Aside *generation_aside(Generation *g, uint32_t ref, uint32_t *aside) {
                 g->asides = asides;
                 g->asides_cap = cap;
         }
-        g->asides[g->n_asides] = (Aside){ .ref = ref, .bytes = BUF_WITH_LIMIT(UINT32_MAX) }; /* the caller has limits of its own */
+        g->asides[g->n_asides] =
+                (Aside){ .ref = ref, .bytes = BUF_WITH_LIMIT(UINT32_MAX) }; /* the caller has limits of its own */
         g->aside_bytes += sizeof(Aside);
         *aside = ++g->n_asides;
         return &g->asides[*aside - 1];
@@ -452,7 +459,8 @@ AsideAnswer aside_float(Generation *g, Aside *a, int64_t time, double value) {
                 return memcmp(&a->values[at], &value, sizeof value) == 0 ? ASIDE_SAME : ASIDE_OTHER;
         if (a->n == a->cap) {
                 uint32_t cap = a->cap ? a->cap * 2 : 8;
-                if (grow((void **)&a->times, cap, sizeof *a->times) < 0 || grow((void **)&a->values, cap, sizeof *a->values) < 0)
+                if (grow((void **)&a->times, cap, sizeof *a->times) < 0 ||
+                    grow((void **)&a->values, cap, sizeof *a->values) < 0)
                         return ASIDE_NO_MEMORY;
                 g->aside_bytes += (size_t)(cap - a->cap) * 16;
                 a->cap = cap;
@@ -489,8 +497,10 @@ AsideAnswer aside_histogram(Generation *g, Aside *a, int64_t time, const uint8_t
         memcpy(a->bytes.data + byte, bytes, n);
         a->bytes.len += n;
         g->aside_bytes += n;
-        memmove(&a->histogram_times[at + 1], &a->histogram_times[at], (a->n_histograms - at) * sizeof *a->histogram_times);
-        memmove(&a->histogram_offsets[at + 1], &a->histogram_offsets[at], (a->n_histograms - at + 1) * sizeof *a->histogram_offsets);
+        memmove(&a->histogram_times[at + 1], &a->histogram_times[at],
+                (a->n_histograms - at) * sizeof *a->histogram_times);
+        memmove(&a->histogram_offsets[at + 1], &a->histogram_offsets[at],
+                (a->n_histograms - at + 1) * sizeof *a->histogram_offsets);
         a->histogram_times[at] = time;
         a->n_histograms++;
         for (uint32_t i = at + 1; i <= a->n_histograms; i++)

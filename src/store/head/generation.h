@@ -1,5 +1,5 @@
-/* A generation: the samples that the head took between two flushes. While it is current, samples are added; then it is frozen,
- * written to parts, and dropped whole. A view holds the generations that it saw.
+/* A generation: the samples that the head took between two flushes. While it is current, samples are added; then it is
+ * frozen, written to parts, and dropped whole. A view holds the generations that it saw.
  *
  * Sealed chunks (at most TAIL_MAX samples) lie in an arena, those of one series linked from the newest back:
  *
@@ -8,7 +8,8 @@
  *            v          prev          prev
  *          chunk ───────────> chunk ───────> chunk ──> 0
  *
- * Samples that came out of order, and histograms, are kept aside, in a list of their own for each series that has any. */
+ * Samples that came out of order, and histograms, are kept aside, in a list of their own for each series that has
+ * any. */
 #pragma once
 
 #include "store/head/index.h"
@@ -50,16 +51,18 @@ Generation *generation_unref(Generation *g);
 size_t generation_memory(const Generation *g);
 
 /* Seals n (1..TAIL_MAX) samples behind `prev`; *ret_chunk is where they are. -ENOMEM. */
-int generation_seal(Generation *g, uint32_t prev, int64_t base_ms, const TailSample *tail, uint8_t n, uint32_t *ret_chunk) MUST_USE;
+int generation_seal(Generation *g, uint32_t prev, int64_t base_ms, const TailSample *tail, uint8_t n,
+                    uint32_t *ret_chunk) MUST_USE;
 /* The series' list aside, made when *aside is 0. NULL when memory ran out. */
 Aside *generation_aside(Generation *g, uint32_t ref, uint32_t *aside);
 typedef enum AsideAnswer { ASIDE_TAKEN, ASIDE_SAME, ASIDE_OTHER, ASIDE_NO_MEMORY } AsideAnswer;
 AsideAnswer aside_float(Generation *g, Aside *a, int64_t time, double value);
 AsideAnswer aside_histogram(Generation *g, Aside *a, int64_t time, const uint8_t *bytes, size_t n);
 
-/* Appends the samples of the chain that ends in `chunk`, in order: times to ret_times (int64_t), values to ret_values (double).
- * Only chunks that touch begin < t <= end; the caller cuts. */
-int generation_chain(const Generation *g, uint32_t chunk, int64_t begin_ms, int64_t end_ms, Buf *ret_times, Buf *ret_values) MUST_USE;
+/* Appends the samples of the chain that ends in `chunk`, in order: times to ret_times (int64_t), values to ret_values
+ * (double). Only chunks that touch begin < t <= end; the caller cuts. */
+int generation_chain(const Generation *g, uint32_t chunk, int64_t begin_ms, int64_t end_ms, Buf *ret_times,
+                     Buf *ret_values) MUST_USE;
 /* Range of a chain; false when it is empty. */
 bool generation_range(const Generation *g, uint32_t chunk, int64_t *ret_min, int64_t *ret_max);
 /* The value at an instant in a chain; false when it has none. */

@@ -1,5 +1,6 @@
-/* A sample goes one of three ways: in order, to the tail of its series; out of order but within the window, aside; or it is refused.
- * Whether an instant is there already is looked up only for samples that are not newer than the newest, which are few. */
+/* A sample goes one of three ways: in order, to the tail of its series; out of order but within the window, aside; or
+ * it is refused. Whether an instant is there already is looked up only for samples that are not newer than the newest,
+ * which are few. */
 #include "store/head/head.h"
 
 #include <assert.h>
@@ -77,7 +78,8 @@ static bool find_float(const Head *h, uint32_t ref, const HeadSeries *s, int64_t
                         return true;
                 }
         const Generation *f = h->frozen;
-        return generation_find(h->current, s->chunk, time, ret_value) || (f && ref < f->n_series && generation_find(f, f->heads[ref], time, ret_value));
+        return generation_find(h->current, s->chunk, time, ret_value) ||
+               (f && ref < f->n_series && generation_find(f, f->heads[ref], time, ret_value));
 }
 
 const Aside *head_aside(const Head *h, const Generation *g, uint32_t ref) {
@@ -165,7 +167,8 @@ SampleFault head_float(Head *h, uint32_t ref, int64_t time, double value, int64_
 }
 
 /* Whether the frozen generation has a histogram of that instant, and if so, whether it is this one. */
-static bool frozen_histogram(const Head *h, uint32_t ref, int64_t time, const uint8_t *bytes, size_t n, bool *ret_same) {
+static bool frozen_histogram(const Head *h, uint32_t ref, int64_t time, const uint8_t *bytes, size_t n,
+                             bool *ret_same) {
         const Aside *a = h->frozen ? head_aside(h, h->frozen, ref) : NULL;
         uint32_t at;
         if (!a || !has_instant(a->histogram_times, a->n_histograms, time, &at))
@@ -175,7 +178,8 @@ static bool frozen_histogram(const Head *h, uint32_t ref, int64_t time, const ui
         return true;
 }
 
-SampleFault head_histogram(Head *h, uint32_t ref, int64_t time, const uint8_t *bytes, size_t n, int64_t window_ms, bool *ret_same) {
+SampleFault head_histogram(Head *h, uint32_t ref, int64_t time, const uint8_t *bytes, size_t n, int64_t window_ms,
+                           bool *ret_same) {
         HeadSeries *s = index_series(h->index, ref);
         double other;
         *ret_same = false;
@@ -206,7 +210,8 @@ static int seal_tails(Head *h) {
                 HeadSeries *s = index_series(h->index, ref);
                 if (s->tail_n == 0)
                         continue;
-                if (generation_seal(h->current, s->chunk, s->tail_ms, index_tail(h->index, ref), s->tail_n, &s->chunk) < 0)
+                if (generation_seal(h->current, s->chunk, s->tail_ms, index_tail(h->index, ref), s->tail_n, &s->chunk) <
+                    0)
                         return -ENOMEM;
                 s->tail_n = 0;
         }
@@ -262,7 +267,8 @@ static int move_series(Head *h, HeadIndex *to, uint32_t ref, Buf *run) {
         index_run(h->index, ref, run);
         if (buf_error(run))
                 return -ENOMEM;
-        int r = index_add(to, index_hash(to, (const uint8_t *)run->data, run->len), (const uint8_t *)run->data, run->len, &moved);
+        int r = index_add(to, index_hash(to, (const uint8_t *)run->data, run->len), (const uint8_t *)run->data,
+                          run->len, &moved);
         if (r < 0)
                 return r;
         HeadSeries *m = index_series(to, moved), fresh = *m;
@@ -351,7 +357,8 @@ int64_t head_next(const Generation *g, uint32_t ref, int64_t after) {
         int64_t next = generation_next(g, g->heads[ref], after);
         if (g->asides_of[ref]) {
                 const Aside *a = &g->asides[g->asides_of[ref] - 1];
-                int64_t floats = next_of(a->times, a->n, after), histograms = next_of(a->histogram_times, a->n_histograms, after);
+                int64_t floats = next_of(a->times, a->n, after),
+                        histograms = next_of(a->histogram_times, a->n_histograms, after);
                 next = floats < next ? floats : next;
                 next = histograms < next ? histograms : next;
         }
@@ -421,7 +428,8 @@ static void cut(size_t from, int64_t begin_ms, int64_t end_ms, Buf *times, Buf *
         values->len = (from + n - first) * sizeof *v;
 }
 
-int head_read(const Head *h, const Generation *g, uint32_t ref, int64_t begin_ms, int64_t end_ms, Buf *ret_times, Buf *ret_values) {
+int head_read(const Head *h, const Generation *g, uint32_t ref, int64_t begin_ms, int64_t end_ms, Buf *ret_times,
+              Buf *ret_values) {
         const Aside *aside = head_aside(h, g, ref);
         size_t from = ret_times->len / sizeof(int64_t);
         int r = generation_chain(g, chain_of(h, g, ref), begin_ms, end_ms, ret_times, ret_values);

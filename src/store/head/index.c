@@ -1,5 +1,5 @@
-/* The index of the head: three hash tables (runs, pairs, names) over arrays that only grow. The tables hold numbers and are
- * doubled when they are three quarters full; texts and lists of pairs lie in arenas of pages. */
+/* The index of the head: three hash tables (runs, pairs, names) over arrays that only grow. The tables hold numbers and
+ * are doubled when they are three quarters full; texts and lists of pairs lie in arenas of pages. */
 #include "store/head/index.h"
 
 #include "base/varint.h"
@@ -112,7 +112,8 @@ size_t index_memory(const HeadIndex *ix) {
         size_t tables = ((size_t)ix->by_run.cap + ix->by_pair.cap + ix->by_name.cap) * 2 * sizeof(uint32_t);
         return tables + (size_t)ix->n_pages * SERIES_PAGE * (sizeof(HeadSeries) + TAIL_MAX * sizeof(TailSample)) +
                (size_t)ix->n_texts * TEXT_PAGE + (size_t)ix->n_lists * LIST_PAGE * sizeof(uint32_t) +
-               (size_t)ix->n_pair_pages * PAIR_PAGE * sizeof(Pair) + (size_t)ix->n_pairs * sizeof(uint32_t) * 5 / 4 + ix->postings_bytes;
+               (size_t)ix->n_pair_pages * PAIR_PAGE * sizeof(Pair) + (size_t)ix->n_pairs * sizeof(uint32_t) * 5 / 4 +
+               ix->postings_bytes;
 }
 
 /* ---- Tables ---- */
@@ -130,7 +131,9 @@ static int table_reserve(Table *t) {
         if ((uint64_t)(t->n + 1) * 4 <= (uint64_t)t->cap * 3)
                 return 0;
         uint32_t cap = t->cap ? t->cap * 2 : 256;
-        Table next = { .slots = calloc(cap, sizeof(uint32_t)), .tags = malloc(cap * sizeof(uint32_t)), .cap = cap, .n = t->n };
+        Table next = {
+                .slots = calloc(cap, sizeof(uint32_t)), .tags = malloc(cap * sizeof(uint32_t)), .cap = cap, .n = t->n
+        };
         if (!next.slots || !next.tags) {
                 table_deinit(&next);
                 return -ENOMEM;
@@ -288,7 +291,8 @@ static int name_for(HeadIndex *ix, Span name, uint32_t pair, uint32_t *ret_name)
         if (number == SERIES_NONE) {
                 CLEANUP_FREE uint32_t *list = malloc(2 * sizeof *list);
                 if (!list || reserve((void **)&ix->name_pair, ix->n_names, &cap, sizeof *ix->name_pair, 32) < 0 ||
-                    reserve((void **)&ix->names, ix->n_names, &ix->names_cap, sizeof *ix->names, 32) < 0 || table_reserve(&ix->by_name) < 0)
+                    reserve((void **)&ix->names, ix->n_names, &ix->names_cap, sizeof *ix->names, 32) < 0 ||
+                    table_reserve(&ix->by_name) < 0)
                         return -ENOMEM;
                 number = ix->n_names++;
                 ix->names[number] = (LabelName){ .pairs = TAKE_PTR(list), .cap = 2 };
@@ -423,13 +427,16 @@ int index_add(HeadIndex *ix, RunHash h, const uint8_t *run, size_t len, uint32_t
         size_t n = 0;
         if (ix->at.n_series >= ix->max_series)
                 return -ENOSPC;
-        if (intern(ix, run, len, pairs, &n) < 0 || page_reserve(ix) < 0 || list_reserve(ix, n) < 0 || table_reserve(&ix->by_run) < 0)
+        if (intern(ix, run, len, pairs, &n) < 0 || page_reserve(ix) < 0 || list_reserve(ix, n) < 0 ||
+            table_reserve(&ix->by_run) < 0)
                 return -ENOMEM;
         for (size_t i = 0; i < n; i++)
                 if (postings_reserve(ix, pair_at(ix, pairs[i])) < 0)
                         return -ENOMEM;
         uint32_t ref = ix->at.n_series++;
-        *index_series(ix, ref) = (HeadSeries){ .hash = { h.half[0], h.half[1] }, .last_ms = INT64_MIN, .pairs = ix->list_at, .n_pairs = (uint8_t)n };
+        *index_series(ix, ref) = (HeadSeries){
+                .hash = { h.half[0], h.half[1] }, .last_ms = INT64_MIN, .pairs = ix->list_at, .n_pairs = (uint8_t)n
+        };
         memcpy(ix->lists[ix->list_at / LIST_PAGE] + ix->list_at % LIST_PAGE, pairs, n * sizeof *pairs);
         ix->list_at += (uint32_t)n;
         for (size_t i = 0; i < n; i++) {
@@ -533,7 +540,8 @@ static int compare_series(const void *a, const void *b, void *context) {
         const Ranking *r = context;
         const HeadIndex *ix = r->index;
         uint32_t ra = *(const uint32_t *)a, rb = *(const uint32_t *)b;
-        const HeadSeries *x = &ix->at.series[ra / SERIES_PAGE][ra % SERIES_PAGE], *y = &ix->at.series[rb / SERIES_PAGE][rb % SERIES_PAGE];
+        const HeadSeries *x = &ix->at.series[ra / SERIES_PAGE][ra % SERIES_PAGE],
+                         *y = &ix->at.series[rb / SERIES_PAGE][rb % SERIES_PAGE];
         const uint32_t *px = pair_list(ix, x), *py = pair_list(ix, y);
         for (size_t i = 0; i < x->n_pairs && i < y->n_pairs; i++)
                 if (px[i] != py[i])

@@ -1,14 +1,15 @@
 /* The head's index: which series there are, their labels, and which series have a label.
  *
- * A label (a name with a value) is interned once as a *pair*: its bytes as they stand in a canonical run. A series is a list of
- * pairs, so that its run is their concatenation, and each pair lists the series that have it (its *postings*, ascending):
+ * A label (a name with a value) is interned once as a *pair*: its bytes as they stand in a canonical run. A series is a
+ * list of pairs, so that its run is their concatenation, and each pair lists the series that have it (its *postings*,
+ * ascending):
  *
  *      run ──hash──> table ──> HeadSeries ──> pairs ──> Pair ──> postings ──> HeadSeries ...
  *                                                        │
  *                                       name ──> LabelName: all pairs with that name
  *
- * Series and pairs are only added; what is dead goes when the head builds a new index out of the living. Series are kept in
- * pages that never move, so that the keeper may read labels while the writer adds. One writer; readers hold the
+ * Series and pairs are only added; what is dead goes when the head builds a new index out of the living. Series are
+ * kept in pages that never move, so that the keeper may read labels while the writer adds. One writer; readers hold the
  * store's lock, except for index_run() and index_sort(), which read only what does not change. */
 #pragma once
 
@@ -115,7 +116,8 @@ void index_take_churn(HeadIndex *ix, const HeadIndex *before);
 int index_select(const HeadIndex *ix, const Matcher *matchers, size_t n, Buf *ret_refs) MUST_USE;
 /* How many pairs there are. */
 uint32_t index_pairs(const HeadIndex *ix);
-/* Refs 0..n in the order of labels_compare(), for an n and n_pairs that were read under the lock. Any thread. -ENOMEM. */
+/* Refs 0..n in the order of labels_compare(), for an n and n_pairs that were read under the lock. Any thread.
+ * -ENOMEM. */
 int index_sort(const HeadIndex *ix, uint32_t n, uint32_t n_pairs, uint32_t *ret_refs) MUST_USE;
 
 /* Walks over all label names, and over the pairs of one. */

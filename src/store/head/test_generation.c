@@ -112,8 +112,8 @@ static void test_chains(void **state) {
         }
 }
 
-/* A history of weeks of one series that is sent again: each sample is looked up. Done by walking from the newest chunk back, this would be
- * 10^11 steps. */
+/* A history of weeks of one series that is sent again: each sample is looked up. Done by walking from the newest chunk
+ * back, this would be 10^11 steps. */
 static void test_long_chain(void **state) {
         (void)state;
         enum { N = 2000000, STEP = 10 };
@@ -131,7 +131,8 @@ static void test_long_chain(void **state) {
         for (int64_t i = 0; i < N; i++) {
                 assert_true(generation_find(g, chunk, i * STEP, &found) && found == (double)i);
                 if (i % 97 == 0) {
-                        assert_true(!generation_find(g, chunk, i * STEP - 1, &found) && generation_next(g, chunk, i * STEP - 1) == i * STEP);
+                        assert_true(!generation_find(g, chunk, i * STEP - 1, &found) &&
+                                    generation_next(g, chunk, i * STEP - 1) == i * STEP);
                         assert_true(generation_range(g, chunk, &min, &max) && min == 0 && max == (N - 1) * STEP);
                 }
         }
@@ -238,7 +239,8 @@ static void test_histograms_aside(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_chains), cmocka_unit_test(test_long_chain), cmocka_unit_test(test_empty), cmocka_unit_test(test_aside), cmocka_unit_test(test_histograms_aside),
+                cmocka_unit_test(test_chains), cmocka_unit_test(test_long_chain),       cmocka_unit_test(test_empty),
+                cmocka_unit_test(test_aside),  cmocka_unit_test(test_histograms_aside),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -109,7 +109,8 @@ static void test_against_a_list(void **state) {
                         }
                         if (next(&random) % 100)
                                 continue;
-                        int64_t begin = (int64_t)(next(&random) % TIMES) - 1, end = begin + (int64_t)(next(&random) % TIMES);
+                        int64_t begin = (int64_t)(next(&random) % TIMES) - 1,
+                                end = begin + (int64_t)(next(&random) % TIMES);
                         size_t n = 0, want = 0;
                         for (uint8_t generation = 2; generation >= 1; generation--) {
                                 const Generation *g = generation == 2 ? h.frozen : h.current;
@@ -128,7 +129,8 @@ static void test_against_a_list(void **state) {
                                         most = (int64_t)want > most ? (int64_t)want : most;
                                         if ((int64_t)want <= begin || (int64_t)want > end)
                                                 continue;
-                                        assert_true(n < t.len / sizeof *times && times[n] == (int64_t)want && values[n] == truth[want]);
+                                        assert_true(n < t.len / sizeof *times && times[n] == (int64_t)want &&
+                                                    values[n] == truth[want]);
                                         n++;
                                 }
                                 assert_int_equal(n, t.len / sizeof *times);

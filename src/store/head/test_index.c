@@ -31,7 +31,8 @@ static void random_series(uint64_t *random, Series *ret) {
         for (size_t i = 0; i < ARRAY_LEN(names); i++) {
                 if (i > 0 && next(random) % 3 == 0)
                         continue;
-                (void)snprintf(values[i], sizeof values[i], "%s%u", i % 2 ? "v" : "", (unsigned)(next(random) % (i == 4 ? 400 : 9)));
+                (void)snprintf(values[i], sizeof values[i], "%s%u", i % 2 ? "v" : "",
+                               (unsigned)(next(random) % (i == 4 ? 400 : 9)));
                 labels[n++] = (Label){ { names[i], strlen(names[i]) }, { values[i], strlen(values[i]) } };
         }
         assert_int_equal(labels_build(labels, n, &out), LABELS_OK);
@@ -49,7 +50,8 @@ static uint32_t fill(HeadIndex *ix, Series *all, uint32_t most, uint64_t *random
                 RunHash h = index_hash(ix, all[n].bytes, all[n].len);
                 uint32_t found = index_find(ix, h);
                 if (found != SERIES_NONE) {
-                        assert_true(found < n && all[found].len == all[n].len && memcmp(all[found].bytes, all[n].bytes, all[n].len) == 0);
+                        assert_true(found < n && all[found].len == all[n].len &&
+                                    memcmp(all[found].bytes, all[n].bytes, all[n].len) == 0);
                         assert_int_equal(index_find_near(ix, h, (uint32_t)(next(random) % (n + 5))), found);
                         continue;
                 }
@@ -95,7 +97,8 @@ static void test_select(void **state) {
         (void)state;
         static Series all[SERIES_LIMIT];
         static const char *const names[] = { "__name__", "a", "b", "job", "uuid", "none" };
-        static const char *const values[] = { "", "1", "v1", "v3", "8", "33", "none", ".*", ".+", "v[1-4]", "1|2|", "[0-9]+", "v.|" };
+        static const char *const values[] = { "",   "1",  "v1",     "v3",   "8",      "33", "none",
+                                              ".*", ".+", "v[1-4]", "1|2|", "[0-9]+", "v.|" };
         HeadIndex *ix;
         uint64_t random = 2;
         size_t hits = 0;
@@ -106,8 +109,12 @@ static void test_select(void **state) {
                 Matcher m[3];
                 size_t count = next(&random) % 4, at = 0;
                 for (size_t i = 0; i < count; i++) {
-                        const char *name = names[next(&random) % ARRAY_LEN(names)], *value = values[next(&random) % ARRAY_LEN(values)];
-                        assert_int_equal(matcher_init(&m[i], (MatchType)(next(&random) % 4), (Span){ name, strlen(name) }, (Span){ value, strlen(value) }, NULL), 0);
+                        const char *name = names[next(&random) % ARRAY_LEN(names)],
+                                   *value = values[next(&random) % ARRAY_LEN(values)];
+                        assert_int_equal(matcher_init(&m[i], (MatchType)(next(&random) % 4),
+                                                      (Span){ name, strlen(name) }, (Span){ value, strlen(value) },
+                                                      NULL),
+                                         0);
                 }
                 assert_int_equal(index_select(ix, m, count, &refs), 0);
                 const uint32_t *got = (const uint32_t *)(const void *)refs.data;
@@ -140,7 +147,8 @@ static void test_sort(void **state) {
         assert_int_equal(index_add(ix, index_hash(ix, late.bytes, late.len), late.bytes, late.len, &ref), 0);
         assert_int_equal(index_sort(ix, n, pairs, order), 0);
         for (uint32_t i = 1; i < n; i++)
-                assert_true(labels_compare(all[order[i - 1]].bytes, all[order[i - 1]].len, all[order[i]].bytes, all[order[i]].len) < 0);
+                assert_true(labels_compare(all[order[i - 1]].bytes, all[order[i - 1]].len, all[order[i]].bytes,
+                                           all[order[i]].len) < 0);
         (void)index_free(ix);
 }
 
@@ -168,7 +176,8 @@ static void test_names(void **state) {
                 Span value;
                 bool has = labels_get(all[i].bytes, all[i].len, "uuid", &value);
                 with += has;
-                assert_ptr_equal(index_pair_of(ix, i, (Span){ "uuid", 4 }), has ? index_pair(ix, (Span){ "uuid", 4 }, value) : NULL);
+                assert_ptr_equal(index_pair_of(ix, i, (Span){ "uuid", 4 }),
+                                 has ? index_pair(ix, (Span){ "uuid", 4 }, value) : NULL);
         }
         assert_int_equal(postings, with);
         assert_null(index_pair(ix, (Span){ "uuid", 4 }, (Span){ "", 0 }));
@@ -191,7 +200,8 @@ static void test_full(void **state) {
                 random_series(&random, &more);
         while (index_find(ix, index_hash(ix, more.bytes, more.len)) != SERIES_NONE);
         if (index_count(ix) == 10)
-                assert_int_equal(index_add(ix, index_hash(ix, more.bytes, more.len), more.bytes, more.len, &ref), -ENOSPC);
+                assert_int_equal(index_add(ix, index_hash(ix, more.bytes, more.len), more.bytes, more.len, &ref),
+                                 -ENOSPC);
         (void)index_free(ix);
 }
 
@@ -207,7 +217,8 @@ static void test_churn_moves(void **state) {
         Pair *p = index_pair_of(ix, 0, (Span){ "__name__", 8 });
         p->churn = 7;
         p->churn_hour = 9;
-        assert_int_equal(index_add(other, index_hash(other, all[0].bytes, all[0].len), all[0].bytes, all[0].len, &ref), 0);
+        assert_int_equal(index_add(other, index_hash(other, all[0].bytes, all[0].len), all[0].bytes, all[0].len, &ref),
+                         0);
         index_take_churn(other, ix);
         p = index_pair_of(other, 0, (Span){ "__name__", 8 });
         assert_int_equal(p->churn, 7);

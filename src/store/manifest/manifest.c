@@ -25,14 +25,14 @@
  *
  * Every later version keeps magic, version, length and the place of the CRC, so that it can be refused by name.
  *
- * VALIDITY. The file has the length that it says, and the CRC holds; then every count fits, every tier and flag is known,
- * every id is below the next one. Anything else is damage: there is no half of a manifest.
+ * VALIDITY. The file has the length that it says, and the CRC holds; then every count fits, every tier and flag is
+ * known, every id is below the next one. Anything else is damage: there is no half of a manifest.
  *
- * CRASH ARGUMENT. It is written with vfs_replace(): a temporary file, synced, renamed over the old one, directory synced. So
- * there is always one whole manifest, the old or the new. Parts are durable before the manifest that names them is written,
- * and removed after the one that does not name them any more is durable; so whichever is found, its files are there. What
- * a failed manifest_save() leaves is unknown (the rename may be there after a crash or not): the files of both stay
- * until the next success. */
+ * CRASH ARGUMENT. It is written with vfs_replace(): a temporary file, synced, renamed over the old one, directory
+ * synced. So there is always one whole manifest, the old or the new. Parts are durable before the manifest that names
+ * them is written, and removed after the one that does not name them any more is durable; so whichever is found, its
+ * files are there. What a failed manifest_save() leaves is unknown (the rename may be there after a crash or not): the
+ * files of both stay until the next success. */
 #include "store/manifest/manifest.h"
 
 #include "base/crc32c.h"
@@ -122,7 +122,8 @@ static void put_part(Buf *b, const PartEntry *p) {
         PUT(uint32_t, b, p->meta.series);
         PUT(uint32_t, b, p->level);
         PUT(uint8_t, b, p->meta.tier);
-        PUT(uint8_t, b, (p->final ? FLAG_FINAL : 0) | (p->quarantined ? FLAG_QUARANTINED : 0) | (p->rolled ? FLAG_ROLLED : 0));
+        PUT(uint8_t, b,
+            (p->final ? FLAG_FINAL : 0) | (p->quarantined ? FLAG_QUARANTINED : 0) | (p->rolled ? FLAG_ROLLED : 0));
         buf_put(b, zeros, sizeof zeros);
         PUT(uint64_t, b, p->age);
 }
@@ -327,8 +328,9 @@ static int decode(const uint8_t *bytes, size_t n, Manifest **ret_manifest, PartD
         if (r < 0)
                 return r;
         if (version != VERSION) {
-                (void)snprintf(ret_damage->text, sizeof ret_damage->text, "%s: format version %" PRIu32 ", this program knows %d",
-                               MANIFEST_NAME, version, VERSION);
+                (void)snprintf(ret_damage->text, sizeof ret_damage->text,
+                               "%s: format version %" PRIu32 ", this program knows %d", MANIFEST_NAME, version,
+                               VERSION);
                 return -EPROTONOSUPPORT;
         }
         if (n < SIZE_MIN)

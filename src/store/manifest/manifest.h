@@ -1,6 +1,6 @@
-/* The manifest: which files are the store. A file that it does not name is not part of it (a leftover of a crash); one that
- * it names and that is missing or damaged is data lost, and said so. It is replaced whole, atomically, so that a merge or a
- * deletion has either happened or not. The byte layout is the essay on top of manifest.c. */
+/* The manifest: which files are the store. A file that it does not name is not part of it (a leftover of a crash); one
+ * that it names and that is missing or damaged is data lost, and said so. It is replaced whole, atomically, so that a
+ * merge or a deletion has either happened or not. The byte layout is the essay on top of manifest.c. */
 #pragma once
 
 #include "store/part/part.h"
@@ -40,7 +40,8 @@ typedef struct Manifest {
 
 /* A manifest for a new store. */
 int manifest_new(Uuid store, int64_t now_ms, Manifest **ret_manifest) MUST_USE;
-/* -ENOENT when there is none; -EBADMSG when damaged, -EPROTONOSUPPORT for another version (both named in ret_damage). */
+/* -ENOENT when there is none; -EBADMSG when damaged, -EPROTONOSUPPORT for another version (both named in
+ * ret_damage). */
 int manifest_load(Vfs *vfs, Manifest **ret_manifest, PartDamage *ret_damage) MUST_USE;
 /* Durable when it returns 0. */
 int manifest_save(Vfs *vfs, const Manifest *m) MUST_USE;

@@ -1,7 +1,7 @@
 /* Layout of a part, format version 1.
  *
- * A part is one file, written once from its beginning to its end, synced, named by the manifest and never changed. Numbers are
- * little-endian; "varint" is base/varint.h; offsets are from the beginning of the file. The file is
+ * A part is one file, written once from its beginning to its end, synced, named by the manifest and never changed.
+ * Numbers are little-endian; "varint" is base/varint.h; offsets are from the beginning of the file. The file is
  *
  *     header | columns | series | postings | labels | times | names | directory | footer
  *
@@ -37,30 +37,31 @@
  *    120   4  magic "PEND"
  *    124   4  CRC-32C of bytes 0..124, begun with the header's CRC
  *
- * Checksums. Whatever is read by itself (a column, a page, a list of postings) has a CRC-32C of its own. It is begun not with 0 but
- * with a *seed* of the header's CRC, the kind of thing and its number, so that a good piece of another part, or of
- * another place of this one, is as bad as a flipped bit. Kinds are SEED_* below; see layout_seed().
+ * Checksums. Whatever is read by itself (a column, a page, a list of postings) has a CRC-32C of its own. It is begun
+ * not with 0 but with a *seed* of the header's CRC, the kind of thing and its number, so that a good piece of another
+ * part, or of another place of this one, is as bad as a flipped bit. Kinds are SEED_* below; see layout_seed().
  *
- * Columns. Value columns, in the order of series and chunks, and time columns, each before the first chunk that uses it. Each
- * is followed by its CRC (4 bytes, counted in its length). They tile the section.
+ * Columns. Value columns, in the order of series and chunks, and time columns, each before the first chunk that uses
+ * it. Each is followed by its CRC (4 bytes, counted in its length). They tile the section.
  *   A chunk's values are one piece:
  *     floats      what values_encode() wrote
- *     histograms  varint number of blocks; for each: varint samples, varint length, varint packed length; then the blocks. A block
- *                 is, unpacked, the lengths of its samples (varints) and their bytes one after the other; it is packed
- *                 with zstd unless that does not make it smaller (then the two lengths are equal).
- *     rollups     for each column that the chunk has, in the order of ROLLUP_ORDER (rollup.c): varint (length << 1 | beside);
- *                 then the columns. beside: written with values_encode_beside() against what rollup.c derives from the
- *                 columns before it.
+ *     histograms  varint number of blocks; for each: varint samples, varint length, varint packed length; then the
+ *                 blocks. A block is, unpacked, the lengths of its samples (varints) and their bytes one after the
+ *                 other; it is packed with zstd unless that does not make it smaller (then the two lengths are equal).
+ *     rollups     for each column that the chunk has, in the order of ROLLUP_ORDER (rollup.c): varint (length << 1 |
+ *                 beside); then the columns. beside: written with values_encode_beside() against what rollup.c derives
+ *                 from the columns before it.
  *   A time column begins with its form:
  *     0 regular   varint step: instant i is min + i * step
  *     1 segments  SEGMENT_INSTANTS instants each (the last one what is left): for each segment but the first varint
- *                 (its first instant - the first instant of the segment before); for each varint (length << 1 | packed);
- *                 then the segments. One that is not packed is what times_encode() wrote. A packed one, which a reader of one
- *                 hour of a day needs not decode outside of that hour:
+ *                 (its first instant - the first instant of the segment before); for each varint (length << 1 |
+ *                 packed); then the segments. One that is not packed is what times_encode() wrote. A packed one, which
+ *                 a reader of one hour of a day needs not decode outside of that hour:
  *                   varint step; 1 byte width (0..32); then for each instant `width` bits p, lowest bit first.
  *                   Instant i is (first instant - p[0]) + i * step + p[i].
  *
- * Times. A table of all time columns: pages of TIME_PAGE entries of 32 bytes (the last one shorter), each page followed by its CRC.
+ * Times. A table of all time columns: pages of TIME_PAGE entries of 32 bytes (the last one shorter), each page followed
+ * by its CRC.
  *      0   8  offset of the column
  *      8   8  min_ms
  *     16   8  max_ms
@@ -83,7 +84,8 @@
  *            varint (length of its postings << 1 | apart)
  *            its postings, or, when apart, nothing here: it is in the postings section, in the order of pairs
  *
- * Postings: lists of series. Those of more than POSTINGS_INLINE bytes are here, each followed by its CRC (counted in its length).
+ * Postings: lists of series. Those of more than POSTINGS_INLINE bytes are here, each followed by its CRC (counted in
+ * its length).
  * A list is  varint (count << 2 | form),  then
  *     0 ordinals   varint the first; for each other varint (distance to the one before - 1)
  *     1 runs       for each run: varint (first - end of the run before), varint (length - 1)
@@ -100,29 +102,32 @@
  *            not same: varint labels; varint first pair; for each other varint (pair - pair before - 1)
  *            not one:  varint chunks (1 or more)
  *            for each chunk
- *                  varint (zigzag(time column - that of the chunk before, or 0 at a page's beginning) << 2 | kind << 1 | gap)
+ *                  varint (zigzag(time column - that of the chunk before, or 0 at a page's beginning) << 2 | kind << 1
+ *                  | gap)
  *                  gap:  varint bytes of columns between the end of the chunk before and this one
- *                  kind: varint (columns << 2 | ChunkKind); otherwise as the chunk before (floats at a page's beginning)
+ *                  kind: varint (columns << 2 | ChunkKind); otherwise as the chunk before (floats at the beginning)
  *                  varint length of the values with CRC
  *
  * Directory: varint length of every page of series; varint length of every page of labels.
  *
- * Reading. To open: header, footer, directory and names are checked; nothing else is touched. A matcher: names (binary search), a
- * page of labels (binary search over the first values), a group, the list. A series: its page from the beginning (32 at
- * most), its pairs' values each by name, page and group, its chunks' instants from the table of times. Samples: the
- * segments of the time column and the sub-blocks of the value column that the window touches.
+ * Reading. To open: header, footer, directory and names are checked; nothing else is touched. A matcher: names (binary
+ * search), a page of labels (binary search over the first values), a group, the list. A series: its page from the
+ * beginning (32 at most), its pairs' values each by name, page and group, its chunks' instants from the table of times.
+ * Samples: the segments of the time column and the sub-blocks of the value column that the window touches.
  *
- * Validity. What a checksum does not cover is checked where it is read; a reader never reads outside of the section and asks for
- * memory in proportion to the file only:
+ * Validity. What a checksum does not cover is checked where it is read; a reader never reads outside of the section and
+ * asks for memory in proportion to the file only:
  *   P1  sections tile the file; pages tile their sections; columns tile theirs
  *   P2  a series has a label; its pair numbers ascend and are below the number of pairs
  *   P3  ordinals of a list ascend and are below the number of series; no list is empty
  *   P4  values of a name ascend; names ascend; no value is empty or longer than LABEL_VALUE_MAX
- *   P5  instants of a column strictly ascend from its min_ms to its max_ms; chunks of a series ascend and do not overlap
+ *   P5  instants of a column strictly ascend from its min_ms to its max_ms; chunks of a series ascend and do not
+ *       overlap
  *   P6  a chunk has as many values as its time column has instants
  *
- * Crashes. The file is written under its own name, which no manifest has yet: whatever a crash leaves of it is a leftover. The
- * manifest names it after the sync of part_writer_finish() and one of the directory; from then on it is complete. */
+ * Crashes. The file is written under its own name, which no manifest has yet: whatever a crash leaves of it is a
+ * leftover. The manifest names it after the sync of part_writer_finish() and one of the directory; from then on it is
+ * complete. */
 #pragma once
 
 #include "store/part/part.h"
@@ -185,7 +190,8 @@ enum {
         CHUNK_OTHER_KIND = 2,
 };
 
-static_assert(LABEL_GROUP * (LABEL_VALUE_MAX + POSTINGS_INLINE + 16) <= UINT16_MAX, "a group's length fits its two bytes");
+static_assert(LABEL_GROUP * (LABEL_VALUE_MAX + POSTINGS_INLINE + 16) <= UINT16_MAX,
+              "a group's length fits its two bytes");
 
 typedef enum Section {
         SECTION_COLUMNS,

@@ -166,8 +166,9 @@ int pair_table_sort(const PairTable *t, uint32_t *ret_order) {
         if (!keys)
                 return -ENOMEM;
         for (uint32_t i = 0; i < t->n; i++)
-                keys[i] = (SortKey){ name_rank(t, (uint32_t *)names.data, names.len / sizeof(uint32_t), pair_name(t, i)),
-                                     i, first_bytes(pair_value(t, i)) };
+                keys[i] =
+                        (SortKey){ name_rank(t, (uint32_t *)names.data, names.len / sizeof(uint32_t), pair_name(t, i)),
+                                   i, first_bytes(pair_value(t, i)) };
         qsort_r(keys, t->n, sizeof *keys, order_keys, (void *)t);
         for (uint32_t i = 0; i < t->n; i++)
                 ret_order[i] = keys[i].number;

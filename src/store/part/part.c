@@ -1,5 +1,5 @@
-/* Opening, checking, closing: header, footer, directory and names. Everything in them is checked for consistency before it
- * is believed, so that the rest of the reader has only to look at the piece in its hand. */
+/* Opening, checking, closing: header, footer, directory and names. Everything in them is checked for consistency before
+ * it is believed, so that the rest of the reader has only to look at the piece in its hand. */
 #include "store/part/part_priv.h"
 
 #include "base/varint.h"
@@ -193,14 +193,16 @@ static int read_tables(Part *p, PartDamage *ret_damage) {
                 return r;
         bool good = good_crc(p, crc32c(0, p->map.bytes + names, directory - names), load32(f + FOOTER_NAMES_CRC));
         if (!good || !take_names(p)) {
-                part_damage(ret_damage, p->name, "names at byte %llu: %s", names, good ? "contradict themselves" : "checksum");
+                part_damage(ret_damage, p->name, "names at byte %llu: %s", names,
+                            good ? "contradict themselves" : "checksum");
                 return -EBADMSG;
         }
         good = good_crc(p, crc32c(0, p->map.bytes + directory, p->begins[SECTION_COUNT] - directory),
                         load32(f + FOOTER_DIRECTORY_CRC));
         if (good && take_directory(p))
                 return 0;
-        part_damage(ret_damage, p->name, "directory at byte %llu: %s", directory, good ? "contradicts itself" : "checksum");
+        part_damage(ret_damage, p->name, "directory at byte %llu: %s", directory,
+                    good ? "contradicts itself" : "checksum");
         return -EBADMSG;
 }
 
@@ -283,8 +285,8 @@ static bool check(const Part *p, CheckedKind kind, uint32_t number, uint32_t see
         return true;
 }
 
-static int check_page(const Part *p, CheckedKind kind, Seed seed, uint32_t page, Section section, const uint32_t *offsets,
-                      Span *ret_bytes) {
+static int check_page(const Part *p, CheckedKind kind, Seed seed, uint32_t page, Section section,
+                      const uint32_t *offsets, Span *ret_bytes) {
         const uint8_t *at = p->map.bytes + p->begins[section] + offsets[page];
         size_t len = offsets[page + 1] - offsets[page] - CRC_SIZE;
         if (!check(p, kind, page, layout_seed(p->header_crc, seed, page), at + CRC_SIZE, len, load32(at)))
@@ -312,7 +314,8 @@ int part_time_entry(const Part *p, uint32_t number, TimeEntry *ret_entry) {
         assert(number < p->n_times);
         uint32_t page = number / TIME_PAGE, left = p->n_times - page * TIME_PAGE;
         size_t len = (size_t)(left < TIME_PAGE ? left : TIME_PAGE) * TIME_ENTRY;
-        const uint8_t *at = p->map.bytes + p->begins[SECTION_TIMES] + (uint64_t)page * (TIME_PAGE * TIME_ENTRY + CRC_SIZE);
+        const uint8_t *at =
+                p->map.bytes + p->begins[SECTION_TIMES] + (uint64_t)page * (TIME_PAGE * TIME_ENTRY + CRC_SIZE);
         if (!check(p, CHECKED_TABLE, page, layout_seed(p->header_crc, SEED_TABLE, page), at, len, load32(at + len)))
                 return -EBADMSG;
         at += (size_t)(number % TIME_PAGE) * TIME_ENTRY;
@@ -342,7 +345,8 @@ int part_time_column(const Part *p, uint32_t number, const TimeEntry *e, Span *r
 
 int part_value_column(const Part *p, const PartChunk *chunk, Span *ret_bytes) {
         assert(chunk->number < p->n_chunks);
-        return check_column(p, CHECKED_VALUES, SEED_VALUES, chunk->number, chunk->values_at, chunk->values_len, ret_bytes);
+        return check_column(p, CHECKED_VALUES, SEED_VALUES, chunk->number, chunk->values_at, chunk->values_len,
+                            ret_bytes);
 }
 
 int part_list(const Part *p, uint32_t pair, uint64_t at, uint64_t len, Span *ret_bytes) {

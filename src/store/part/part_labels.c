@@ -1,5 +1,5 @@
-/* Pairs by number and by value: names are in memory, pages of values are found by binary search over their first values, groups
- * in a page likewise; what is left is a look at no more than LABEL_GROUP pairs. */
+/* Pairs by number and by value: names are in memory, pages of values are found by binary search over their first
+ * values, groups in a page likewise; what is left is a look at no more than LABEL_GROUP pairs. */
 #include "store/part/part_priv.h"
 
 #include "base/varint.h"
@@ -100,8 +100,8 @@ static int group_head(const LabelPage *page, uint32_t g, Span *ret_head) {
 /* A pair that is not the first of its group. */
 static int take_rest(const uint8_t **at, const uint8_t *end, Span head, PairText *ret_text) {
         uint64_t shared, len;
-        if (!varint_get(at, end, &shared) || !varint_get(at, end, &len) || shared > head.len || len > LABEL_VALUE_MAX - shared ||
-            shared + len == 0 || len > (size_t)(end - *at))
+        if (!varint_get(at, end, &shared) || !varint_get(at, end, &len) || shared > head.len ||
+            len > LABEL_VALUE_MAX - shared || shared + len == 0 || len > (size_t)(end - *at))
                 return -EBADMSG;
         *ret_text = (PairText){ { head.text, shared }, { (const char *)*at, len } };
         *at += len;
@@ -253,7 +253,11 @@ int pair_walk_list(const PairWalk *w, Span *ret_list) {
 
 int pair_walk_begin(PairWalk *w, const Part *p, const PartName *name, Span from) {
         uint32_t page = 0, group = 0;
-        *w = (PairWalk){ .p = p, .name = name, .pair = name->first_pair, .number = name->first_pair, .end = name->first_pair + name->n_pairs };
+        *w = (PairWalk){ .p = p,
+                         .name = name,
+                         .pair = name->first_pair,
+                         .number = name->first_pair,
+                         .end = name->first_pair + name->n_pairs };
         if (from.len == 0)
                 return 0;
         int r = find_page(p, name, from, &page);

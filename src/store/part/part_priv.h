@@ -13,8 +13,8 @@ typedef struct PartName {
         uint32_t first_page; /* of labels */
 } PartName;
 
-/* What has a checksum of its own is checked when it is read first, not each time: one bit for each such thing. The bits are
- * forgotten with the pages (part_forget()), since those are read from the disk again. */
+/* What has a checksum of its own is checked when it is read first, not each time: one bit for each such thing. The bits
+ * are forgotten with the pages (part_forget()), since those are read from the disk again. */
 typedef enum CheckedKind {
         CHECKED_VALUES, /* a chunk */
         CHECKED_TIMES,  /* a time column */
@@ -41,7 +41,8 @@ struct Part {
 };
 
 /* Opens what is mapped; takes the map over in any case. */
-int part_open_map(Vfs *vfs, const char *name, VfsMap map, bool trusting, Part **ret_part, PartDamage *ret_damage) MUST_USE;
+int part_open_map(Vfs *vfs, const char *name, VfsMap map, bool trusting, Part **ret_part,
+                  PartDamage *ret_damage) MUST_USE;
 void part_damage(PartDamage *ret_damage, const char *name, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 /* ---- pieces with a checksum; -EBADMSG unless they are good ---- */
@@ -111,6 +112,6 @@ typedef struct SeriesWalk {
         uint8_t kind, columns;
 } SeriesWalk;
 
-/* Goes to a series, forward when it can: w->ids are its pairs then. Its chunks (PartChunk) are appended to ret_chunks (may be
- * NULL). After an error the walk is nowhere. */
+/* Goes to a series, forward when it can: w->ids are its pairs then. Its chunks (PartChunk) are appended to ret_chunks
+ * (may be NULL). After an error the walk is nowhere. */
 int series_walk_to(SeriesWalk *w, uint32_t ordinal, Buf *ret_chunks) MUST_USE;

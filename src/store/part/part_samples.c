@@ -65,7 +65,8 @@ int part_histograms(const Part *p, const PartChunk *chunk, int64_t begin_ms, int
         if (r == 0)
                 r = part_value_column(p, chunk, &bytes);
         if (r == 0)
-                r = strings_decode((const uint8_t *)bytes.text, bytes.len, chunk->n, w.first, w.n, ret_bytes, ret_offsets);
+                r = strings_decode((const uint8_t *)bytes.text, bytes.len, chunk->n, w.first, w.n, ret_bytes,
+                                   ret_offsets);
         if (r == 0)
                 *ret_n = w.n;
         return r;

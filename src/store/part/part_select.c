@@ -1,9 +1,9 @@
-/* Matchers to ordinals. Each matcher becomes a set of ordinals (a bit for each series: 2 KB for 14,000), sets are intersected,
- * the cheap ones first, and nothing more is read when nothing is left.
+/* Matchers to ordinals. Each matcher becomes a set of ordinals (a bit for each series: 2 KB for 14,000), sets are
+ * intersected, the cheap ones first, and nothing more is read when nothing is left.
  *
- * A label that a series does not have is "" to a matcher. So a matcher that "" does not satisfy holds for the union of the lists of
- * the values that satisfy it; and one that "" does satisfy holds for all series but the union of the lists of the values that do
- * not. Either way the values of one list are looked at, `wanted` says which. */
+ * A label that a series does not have is "" to a matcher. So a matcher that "" does not satisfy holds for the union of
+ * the lists of the values that satisfy it; and one that "" does satisfy holds for all series but the union of the lists
+ * of the values that do not. Either way the values of one list are looked at, `wanted` says which. */
 #include "store/part/part_priv.h"
 
 #include <assert.h>
@@ -172,8 +172,8 @@ static bool find_pair(const SeriesWalk *w, const PartName *name, uint32_t *ret_p
         return false;
 }
 
-/* Keeps those series of the set that the condition holds for, by looking at each series: cheaper than looking at each value when
- * few are left of many. */
+/* Keeps those series of the set that the condition holds for, by looking at each series: cheaper than looking at each
+ * value when few are left of many. */
 static int filter(const Part *p, const Condition *c, OrdinalSet *set) {
         size_t words = ((size_t)c->name->n_pairs + 63) / 64;
         CLEANUP(verdicts_deinit) Verdicts v = { calloc(words, sizeof(uint64_t)), calloc(words, sizeof(uint64_t)) };

@@ -39,7 +39,8 @@ static int make_room(Verify *v, uint32_t n) {
 }
 
 static int damaged(Verify *v, const char *what, uint64_t number, uint64_t at) {
-        part_damage(v->damage, v->p->name, "%s %llu at byte %llu", what, (unsigned long long)number, (unsigned long long)at);
+        part_damage(v->damage, v->p->name, "%s %llu at byte %llu", what, (unsigned long long)number,
+                    (unsigned long long)at);
         return -EBADMSG;
 }
 
@@ -58,7 +59,8 @@ static int verify_times(Verify *v, uint64_t until) {
                 r = make_room(v, e.n);
                 if (r < 0)
                         return r;
-                r = time_column_window((const uint8_t *)bytes.text, bytes.len, &e, INT64_MIN, INT64_MAX, v->times, &first, &n);
+                r = time_column_window((const uint8_t *)bytes.text, bytes.len, &e, INT64_MIN, INT64_MAX, v->times,
+                                       &first, &n);
                 if (r < 0 || n != e.n || v->times[0] != e.min_ms || v->times[n - 1] != e.max_ms)
                         return damaged(v, "time column", number, e.at);
                 v->next += e.len;

@@ -168,8 +168,8 @@ void postings_encode(const uint32_t *ordinals, uint32_t n, Buf *out) {
 
 /* ---- reading ---- */
 
-/* Walks a list: each piece is a range of ordinals [first, end), within the part. The head of a list says how many; a piece takes
- * at least one byte, so that a walk ends with the bytes. */
+/* Walks a list: each piece is a range of ordinals [first, end), within the part. The head of a list says how many; a
+ * piece takes at least one byte, so that a walk ends with the bytes. */
 typedef struct Walk {
         const uint8_t *at, *end;
         uint64_t left;   /* pieces */

@@ -1,6 +1,6 @@
-/* Columns of one series know much about each other: a counter's increase is almost always the difference of its last values, a
- * gauge's minimum is close to its last value. Each column is written both by itself and beside what can be derived
- * from the columns before it in ROLLUP_ORDER, and the shorter of the two is kept; both give back every bit. */
+/* Columns of one series know much about each other: a counter's increase is almost always the difference of its last
+ * values, a gauge's minimum is close to its last value. Each column is written both by itself and beside what can be
+ * derived from the columns before it in ROLLUP_ORDER, and the shorter of the two is kept; both give back every bit. */
 #include "store/part/rollup.h"
 
 #include "base/varint.h"
@@ -15,7 +15,8 @@ static const RollupColumn ROLLUP_ORDER[ROLLUP_COLUMN_COUNT] = { ROLLUP_COUNT, RO
 
 /* The columns that the base of `column` is derived from, of those in `columns`; 0: none. */
 static unsigned base_of(RollupColumn column, unsigned columns) {
-        unsigned all = BIT(ROLLUP_COUNT) | BIT(ROLLUP_MIN) | BIT(ROLLUP_MAX), last = BIT(ROLLUP_COUNT) | BIT(ROLLUP_LAST);
+        unsigned all = BIT(ROLLUP_COUNT) | BIT(ROLLUP_MIN) | BIT(ROLLUP_MAX),
+                 last = BIT(ROLLUP_COUNT) | BIT(ROLLUP_LAST);
         switch (column) {
         case ROLLUP_INCREASE:
         case ROLLUP_MIN: return columns & BIT(ROLLUP_LAST);
@@ -33,8 +34,8 @@ static double same_everywhere(double v) {
         return v == v ? v : 0;
 }
 
-static void derive_base(RollupColumn column, unsigned from, const double *const columns[ROLLUP_COLUMN_COUNT], uint32_t n,
-                        double *ret_base) {
+static void derive_base(RollupColumn column, unsigned from, const double *const columns[ROLLUP_COLUMN_COUNT],
+                        uint32_t n, double *ret_base) {
         const double *last = columns[ROLLUP_LAST], *count = columns[ROLLUP_COUNT];
         const double *min = columns[ROLLUP_MIN], *max = columns[ROLLUP_MAX];
         for (uint32_t i = 0; i < n; i++) {
@@ -63,8 +64,8 @@ static void put_varint(Buf *out, uint64_t v) {
 }
 
 /* Appends one column to `body`, its head to `heads`. `base` has room for n. */
-static void encode_column(const double *const columns[ROLLUP_COLUMN_COUNT], RollupColumn c, uint32_t n, CodecEffort effort,
-                          double *base, Buf *heads, Buf *body) {
+static void encode_column(const double *const columns[ROLLUP_COLUMN_COUNT], RollupColumn c, uint32_t n,
+                          CodecEffort effort, double *base, Buf *heads, Buf *body) {
         CLEANUP(buf_deinit) Buf beside = BUF_NULL;
         size_t before = body->len;
         values_encode(columns[c], n, effort, body);
@@ -137,7 +138,8 @@ static unsigned needed(const Piece pieces[ROLLUP_COLUMN_COUNT], unsigned columns
         return bits;
 }
 
-int rollup_decode(const uint8_t *bytes, size_t len, uint8_t columns, uint32_t n, RollupColumn column, double *ret_values) {
+int rollup_decode(const uint8_t *bytes, size_t len, uint8_t columns, uint32_t n, RollupColumn column,
+                  double *ret_values) {
         Piece pieces[ROLLUP_COLUMN_COUNT] = { 0 };
         assert(columns & BIT(column));
         int r = take_pieces(bytes, bytes + len, columns, pieces);

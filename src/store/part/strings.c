@@ -74,7 +74,8 @@ static int take_block(const uint8_t **at, const uint8_t *end, uint32_t left, Blo
         uint64_t samples, raw, packed;
         if (!varint_get(at, end, &samples) || !varint_get(at, end, &raw) || !varint_get(at, end, &packed))
                 return -EBADMSG;
-        if (samples == 0 || samples > left || raw < samples || raw > BLOCK_MAX || packed > raw || packed > (size_t)(end - *at))
+        if (samples == 0 || samples > left || raw < samples || raw > BLOCK_MAX || packed > raw ||
+            packed > (size_t)(end - *at))
                 return -EBADMSG;
         *ret_block = (Block){ (uint32_t)samples, (uint32_t)raw, (uint32_t)packed };
         return 0;
@@ -98,7 +99,8 @@ static int unpack(const uint8_t *bytes, const Block *b, Buf *scratch, const uint
 }
 
 /* Appends the samples [from, to) of a block; their ends go to ret_ends. */
-static int take_samples(const uint8_t *raw, const Block *b, uint32_t from, uint32_t to, Buf *ret_bytes, uint32_t *ret_ends) {
+static int take_samples(const uint8_t *raw, const Block *b, uint32_t from, uint32_t to, Buf *ret_bytes,
+                        uint32_t *ret_ends) {
         const uint8_t *at = raw, *end = raw + b->raw_len;
         size_t skipped = 0, wanted = 0, whole = 0;
         for (uint32_t i = 0; i < b->samples; i++) {
@@ -147,7 +149,8 @@ int strings_decode(const uint8_t *bytes, size_t len, uint32_t n, uint32_t first,
                 assert(r == 0 && at <= heads_end);
                 if (begin + b.samples <= first)
                         continue;
-                uint32_t from = first > begin ? first - begin : 0, to = stop - begin < b.samples ? stop - begin : b.samples;
+                uint32_t from = first > begin ? first - begin : 0,
+                         to = stop - begin < b.samples ? stop - begin : b.samples;
                 r = unpack(packed, &b, &scratch, &raw);
                 if (r == 0)
                         r = take_samples(raw, &b, from, to, ret_bytes, ret_offsets);

@@ -127,7 +127,8 @@ static void arrange(Model *m) {
                         m->series[n++] = m->series[i];
         m->n = n;
         for (uint32_t i = 0; i < n; i++)
-                m->series[i].n_labels = labels_split((uint8_t *)m->series[i].run.data, m->series[i].run.len, m->series[i].labels);
+                m->series[i].n_labels =
+                        labels_split((uint8_t *)m->series[i].run.data, m->series[i].run.len, m->series[i].labels);
 }
 
 static ModelChunk *begin_chunk(Model *m, ModelSeries *s, ChunkKind kind, uint32_t n, const int64_t *times) {
@@ -141,8 +142,9 @@ static ModelChunk *begin_chunk(Model *m, ModelSeries *s, ChunkKind kind, uint32_
 }
 
 static double any_double(void) {
-        static const uint64_t ODD[] = { UINT64_C(0x7ff0000000000002), UINT64_C(0x7ff8000000000001), UINT64_C(0x8000000000000000),
-                                        UINT64_C(1), UINT64_C(0x7ff0000000000000), UINT64_C(0xfff8000000000123) };
+        static const uint64_t ODD[] = { UINT64_C(0x7ff0000000000002), UINT64_C(0x7ff8000000000001),
+                                        UINT64_C(0x8000000000000000), UINT64_C(1),
+                                        UINT64_C(0x7ff0000000000000), UINT64_C(0xfff8000000000123) };
         uint64_t bits = (uint64_t)below(UINT32_MAX) << 32 | below(UINT32_MAX);
         double v;
         switch (below(6)) {
@@ -249,7 +251,8 @@ static Found found(int r) {
                         return DAMAGED;      \
         } while (0)
 
-static Found compare_floats(const Part *p, const PartChunk *c, const ModelChunk *m, RollupColumn column, int64_t begin, int64_t end) {
+static Found compare_floats(const Part *p, const PartChunk *c, const ModelChunk *m, RollupColumn column, int64_t begin,
+                            int64_t end) {
         CLEANUP_FREE int64_t *times = malloc(m->n * sizeof *times);
         CLEANUP_FREE double *values = malloc(m->n * sizeof *values), *alone = malloc(m->n * sizeof *alone);
         assert_true(times && values && alone);
@@ -317,7 +320,8 @@ static Found compare_chunk(const Part *p, const PartChunk *c, const ModelChunk *
         RETURN_IF_DAMAGED(compare_window(p, c, m, INT64_MIN, INT64_MAX));
         for (unsigned i = 0; windows && i < 8; i++) {
                 /* Bounds at, before and behind instants. */
-                int64_t begin = m->times[below(m->n)] + (int64_t)below(3) - 1, end = m->times[below(m->n)] + (int64_t)below(3) - 1;
+                int64_t begin = m->times[below(m->n)] + (int64_t)below(3) - 1,
+                        end = m->times[below(m->n)] + (int64_t)below(3) - 1;
                 RETURN_IF_DAMAGED(compare_window(p, c, m, begin, end));
                 RETURN_IF_DAMAGED(compare_window(p, c, m, INT64_MIN, end));
                 RETURN_IF_DAMAGED(compare_window(p, c, m, begin, INT64_MAX));
@@ -425,7 +429,8 @@ static Found compare_texts(const Part *p, const Model *m, const char *name, cons
         CLEANUP(buf_deinit) Buf texts = BUF_NULL, expected = BUF_NULL;
         const uint32_t *list = ordinals ? (const uint32_t *)(ordinals->data ? ordinals->data : "") : NULL;
         size_t n = ordinals ? ordinals->len / sizeof *list : 0;
-        RETURN_IF_DAMAGED(found(name ? part_label_values(p, span(name), list, n, &texts) : part_label_names(p, list, n, &texts)));
+        RETURN_IF_DAMAGED(
+                found(name ? part_label_values(p, span(name), list, n, &texts) : part_label_names(p, list, n, &texts)));
         model_texts(m, name, ordinals, &expected);
         expect_list(&texts, &expected);
         return RIGHT;
@@ -445,7 +450,8 @@ static Model *small_model(void) {
         }
         (void)add_series(m, LABELS("__name__", "up"));
         arrange(m);
-        CLEANUP_FREE int64_t *regular = make_times(0, 60, 0), *jittered = make_times(0, 60, 999), *later = make_times(1000000, 9, 5);
+        CLEANUP_FREE int64_t *regular = make_times(0, 60, 0), *jittered = make_times(0, 60, 999),
+                             *later = make_times(1000000, 9, 5);
         for (uint32_t i = 0; i < m->n; i++) {
                 ModelSeries *s = &m->series[i];
                 const int64_t *times = i % 5 ? regular : jittered;
@@ -614,11 +620,15 @@ static void series_without_chunks_are_left_out(void **state) {
 
 static void random_matcher(Matcher *m) {
         static const char *const NAMES[] = { "__name__", "vm", "host", "node", "a", "long", "absent" };
-        static const char *const VALUES[] = { "", "x", "metric_1", "metric_4", "vm-7-a", "vm-11-\xC3\xA4\xE8\x99\x9A", "hv1", "hv9",
-                                              "no such value" };
-        static const char *const EXPRESSIONS[] = { "",        ".*",       ".+",           "x|",         "hv[12]",       "hv1|hv2|hv7",
-                                                   "vm-1.*",  "vm-.*-a",  "(vm-3-a|vm-4-a)", "metric_.", "(?i)METRIC_2", ".*\xE8\x99\x9A",
-                                                   "v+",      "vm-1?.*a", "vv.*",         "[^v].*",     "^hv3$",        "metric_1|metric_2|" };
+        static const char *const VALUES[] = { "",         "x",      "metric_1",
+                                              "metric_4", "vm-7-a", "vm-11-\xC3\xA4\xE8\x99\x9A",
+                                              "hv1",      "hv9",    "no such value" };
+        static const char *const EXPRESSIONS[] = { "",         ".*",           ".+",
+                                                   "x|",       "hv[12]",       "hv1|hv2|hv7",
+                                                   "vm-1.*",   "vm-.*-a",      "(vm-3-a|vm-4-a)",
+                                                   "metric_.", "(?i)METRIC_2", ".*\xE8\x99\x9A",
+                                                   "v+",       "vm-1?.*a",     "vv.*",
+                                                   "[^v].*",   "^hv3$",        "metric_1|metric_2|" };
         MatchType type = (MatchType)below(4);
         bool regex = type == MATCH_REGEX || type == MATCH_NOT_REGEX;
         const char *value = regex ? EXPRESSIONS[below(ARRAY_LEN(EXPRESSIONS))] : VALUES[below(ARRAY_LEN(VALUES))];
@@ -723,7 +733,8 @@ static void ask_everything(const Part *p, const Model *m) {
         CLEANUP(buf_deinit) Buf ordinals = BUF_NULL;
         PartDamage damage = { "" };
         unsigned bad = 0;
-        Matcher one = { MATCH_EQUAL, span("vm"), span("vm-03"), NULL }, other = { MATCH_NOT_EQUAL, span("host"), span("hv1"), NULL };
+        Matcher one = { MATCH_EQUAL, span("vm"), span("vm-03"), NULL },
+                other = { MATCH_NOT_EQUAL, span("host"), span("hv1"), NULL };
         bad += compare_select(p, m, &one, 1, &ordinals) == DAMAGED;
         bad += compare_select(p, m, &other, 1, &ordinals) == DAMAGED;
         bad += compare_texts(p, m, "vm", NULL) == DAMAGED;
@@ -809,7 +820,8 @@ static void pieces_of_other_parts_are_found(void **state) {
         const PartChunk *c = (const PartChunk *)a.data, *end = c + a.len / sizeof *c, *x = NULL, *y = NULL;
         for (const PartChunk *i = c; i < end; i++)
                 for (const PartChunk *k = i + 1; !x && k < end; k++)
-                        if (i->values_len == k->values_len && memcmp(twin.data + i->values_at, twin.data + k->values_at, i->values_len))
+                        if (i->values_len == k->values_len &&
+                            memcmp(twin.data + i->values_at, twin.data + k->values_at, i->values_len))
                                 x = i, y = k;
         assert_non_null(x);
         buf_put(&b, twin.data + x->values_at, x->values_len);

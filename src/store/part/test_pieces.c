@@ -117,9 +117,19 @@ static void lists_that_nobody_writes(void **state) {
                 const char *bytes;
                 size_t n;
         } BAD[] = {
-                { "", 0 },           { "\x00", 1 },         { "\x03\x00", 2 },     { "\x07\x00", 2 },     { "\x08\x00", 2 },
-                { "\x04\x64", 2 },   { "\x05\x00\x64", 3 }, { "\x05\x63\x01", 3 }, { "\x04\x00\x00", 3 }, { "\x06\x0c\xff", 3 },
-                { "\x06\x7f\x01", 3 }, { "\x0a\x00\x01", 3 }, { "\x06\x00", 2 },
+                { "", 0 },
+                { "\x00", 1 },
+                { "\x03\x00", 2 },
+                { "\x07\x00", 2 },
+                { "\x08\x00", 2 },
+                { "\x04\x64", 2 },
+                { "\x05\x00\x64", 3 },
+                { "\x05\x63\x01", 3 },
+                { "\x04\x00\x00", 3 },
+                { "\x06\x0c\xff", 3 },
+                { "\x06\x7f\x01", 3 },
+                { "\x0a\x00\x01", 3 },
+                { "\x06\x00", 2 },
                 { "\x04\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11 },
                 { "\x05\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 12 },
         };
@@ -154,7 +164,8 @@ static void check_times_as(const int64_t *times, uint32_t n, CodecEffort effort,
                 for (high = low; high < n && times[high] <= end;)
                         high++;
                 assert_int_equal(time_column_window(bytes, column.len, &e, begin, end, back, &first, &got), 0);
-                assert_int_equal(time_column_window(bytes, column.len, &e, begin, end, NULL, &first_alone, &got_alone), 0);
+                assert_int_equal(time_column_window(bytes, column.len, &e, begin, end, NULL, &first_alone, &got_alone),
+                                 0);
                 assert_true(got == high - low && got_alone == got);
                 assert_true(got == 0 || (first == low && first_alone == low));
                 assert_memory_equal(back, times + low, got * sizeof *times);
@@ -169,7 +180,8 @@ static void check_times_as(const int64_t *times, uint32_t n, CodecEffort effort,
                 *at = was;
         }
         for (size_t len = 0; len < column.len && len < 100; len++)
-                assert_int_equal(time_column_window(bytes, len, &e, INT64_MIN, INT64_MAX, back, &first, &got), -EBADMSG);
+                assert_int_equal(time_column_window(bytes, len, &e, INT64_MIN, INT64_MAX, back, &first, &got),
+                                 -EBADMSG);
 }
 
 static void check_times(const int64_t *times, uint32_t n, size_t most) {
@@ -190,7 +202,9 @@ static void time_columns_come_back(void **state) {
         for (uint32_t i = 0; i < CODEC_MAX; i++)
                 t[i] += (int64_t)below(11);
         check_times(t, CODEC_MAX, CODEC_MAX);
-        static const uint32_t SIZES[] = { 2, 3, SEGMENT_INSTANTS - 1, SEGMENT_INSTANTS, SEGMENT_INSTANTS + 1, 2 * SEGMENT_INSTANTS, 8640 };
+        static const uint32_t SIZES[] = {
+                2, 3, SEGMENT_INSTANTS - 1, SEGMENT_INSTANTS, SEGMENT_INSTANTS + 1, 2 * SEGMENT_INSTANTS, 8640
+        };
         for (size_t i = 0; i < ARRAY_LEN(SIZES); i++)
                 check_times(t, SIZES[i], 16384);
         /* Beats that are missed, in the middle of jitter: not about one line any more. */
@@ -312,8 +326,11 @@ static void pairs_are_kept_once_and_sorted(void **state) {
         for (unsigned round = 0; round < 2; round++)
                 for (uint32_t i = 0; i < 5000; i++) {
                         uint32_t number;
-                        int a = snprintf(name, sizeof name, "n%u", i % 7 * 5), b = snprintf(value, sizeof value, "value-%u", i * 7919 % 5000);
-                        assert_int_equal(pair_table_intern(&t, (Span){ name, (size_t)a }, (Span){ value, (size_t)b }, &number), 0);
+                        int a = snprintf(name, sizeof name, "n%u", i % 7 * 5),
+                            b = snprintf(value, sizeof value, "value-%u", i * 7919 % 5000);
+                        assert_int_equal(
+                                pair_table_intern(&t, (Span){ name, (size_t)a }, (Span){ value, (size_t)b }, &number),
+                                0);
                         assert_int_equal(number, i);
                         assert_int_equal(t.pairs[i].uses, round + 1);
                         assert_true(span_is(pair_name(&t, i), name) && span_is(pair_value(&t, i), value));

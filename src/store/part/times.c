@@ -1,6 +1,7 @@
-/* Which columns are the same is decided by a 128-bit hash of the instants, not by the instants: those of a day and of hundreds of
- * virtual machines, each with its own phase, would be tens of MiB. The hash is seeded with the part's identity, which no sender
- * of samples knows, so that columns cannot be made to collide on purpose, and by chance it happens once in 2^128 pairs. */
+/* Which columns are the same is decided by a 128-bit hash of the instants, not by the instants: those of a day and of
+ * hundreds of virtual machines, each with its own phase, would be tens of MiB. The hash is seeded with the part's
+ * identity, which no sender of samples knows, so that columns cannot be made to collide on purpose, and by chance it
+ * happens once in 2^128 pairs. */
 #include "store/part/times.h"
 
 #include "base/varint.h"
@@ -56,7 +57,8 @@ static bool plan_packing(const int64_t *times, uint32_t n, Packing *ret_packing)
                 high = off > high ? off : high;
         }
         uint64_t spread = (uint64_t)high - (uint64_t)low;
-        *ret_packing = (Packing){ (uint64_t)times[0] + (uint64_t)low, step, spread ? 64 - (unsigned)__builtin_clzll(spread) : 0 };
+        *ret_packing = (Packing){ (uint64_t)times[0] + (uint64_t)low, step,
+                                  spread ? 64 - (unsigned)__builtin_clzll(spread) : 0 };
         return ret_packing->width <= PACKED_WIDTH_MAX;
 }
 
@@ -80,8 +82,8 @@ static void put_packed(const int64_t *times, uint32_t n, const Packing *how, Buf
                 *at = (uint8_t)bits;
 }
 
-/* Appends one segment; true when it is packed. That takes an eighth more bytes than the codec at most, and a fifth of the time to
- * read. */
+/* Appends one segment; true when it is packed. That takes an eighth more bytes than the codec at most, and a fifth of
+ * the time to read. */
 static bool encode_segment(const int64_t *times, uint32_t n, CodecEffort effort, Buf *out) {
         Packing how;
         size_t before = out->len;

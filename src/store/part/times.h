@@ -16,9 +16,9 @@ typedef struct TimeEntry {
 /* Appends the column of n instants (1..CODEC_MAX), strictly ascending (asserted), without CRC. */
 void time_column_encode(const int64_t *times, uint32_t n, CodecEffort effort, Buf *out);
 
-/* Finds the instants in begin_ms < t <= end_ms: *ret_first is the number of the first, *ret_n how many. With ret_times (room for
- * e->n, in which more than the answer may be written) they are in ret_times[0..*ret_n). `bytes` are the column without its
- * CRC. 0 or -EBADMSG. */
+/* Finds the instants in begin_ms < t <= end_ms: *ret_first is the number of the first, *ret_n how many. With ret_times
+ * (room for e->n, in which more than the answer may be written) they are in ret_times[0..*ret_n). `bytes` are the
+ * column without its CRC. 0 or -EBADMSG. */
 int time_column_window(const uint8_t *bytes, size_t len, const TimeEntry *e, int64_t begin_ms, int64_t end_ms,
                        int64_t *ret_times, uint32_t *ret_first, uint32_t *ret_n) MUST_USE;
 

@@ -1,5 +1,5 @@
-/* Columns go to the file as they come; of a series only its labels' numbers and of a chunk where it is are kept until the end.
- * Neighbouring series have most labels in common, so that a label is compared with the one at its place in the
+/* Columns go to the file as they come; of a series only its labels' numbers and of a chunk where it is are kept until
+ * the end. Neighbouring series have most labels in common, so that a label is compared with the one at its place in the
  * series before and looked up only when it differs. */
 #include "store/part/writer_priv.h"
 
@@ -113,9 +113,9 @@ PartWriter *part_writer_free(PartWriter *w) {
 
 uint64_t part_writer_bytes(const PartWriter *w) {
         /* About what writer_index.c makes of them. */
-        return part_output_at(&w->out) + w->chunks.len / sizeof(ChunkNote) * 6 + w->series.len / sizeof(SeriesNote) * 12 +
-               w->ids.len / sizeof(uint32_t) + w->pairs.text.len + (uint64_t)w->pairs.n * 8 +
-               (uint64_t)w->times.n * TIME_ENTRY + LAYOUT_FOOTER;
+        return part_output_at(&w->out) + w->chunks.len / sizeof(ChunkNote) * 6 +
+               w->series.len / sizeof(SeriesNote) * 12 + w->ids.len / sizeof(uint32_t) + w->pairs.text.len +
+               (uint64_t)w->pairs.n * 8 + (uint64_t)w->times.n * TIME_ENTRY + LAYOUT_FOOTER;
 }
 
 /* ---- series ---- */
@@ -236,7 +236,8 @@ int part_writer_floats(PartWriter *w, const int64_t *times, const double *values
         return fail(w, r);
 }
 
-int part_writer_histograms(PartWriter *w, const int64_t *times, const uint8_t *bytes, const uint32_t *offsets, uint32_t n) {
+int part_writer_histograms(PartWriter *w, const int64_t *times, const uint8_t *bytes, const uint32_t *offsets,
+                           uint32_t n) {
         ChunkNote note = { .kind = CHUNK_HISTOGRAMS };
         int r = begin_chunk(w, times, n, &note);
         if (r == 0) {
@@ -246,7 +247,8 @@ int part_writer_histograms(PartWriter *w, const int64_t *times, const uint8_t *b
         return fail(w, r);
 }
 
-int part_writer_rollup(PartWriter *w, const int64_t *times, const double *const columns[ROLLUP_COLUMN_COUNT], uint32_t n) {
+int part_writer_rollup(PartWriter *w, const int64_t *times, const double *const columns[ROLLUP_COLUMN_COUNT],
+                       uint32_t n) {
         ChunkNote note = { .kind = CHUNK_ROLLUP };
         for (unsigned c = 0; c < ROLLUP_COLUMN_COUNT; c++)
                 if (columns[c])

@@ -1,6 +1,6 @@
-/* Everything behind the columns. Pairs get their final numbers by sorting; lists of series come out of one counting sort of all
- * labels of all series by pair; pages are built one after the other, lists that are not in a page go to the file before
- * the pages that point to them. */
+/* Everything behind the columns. Pairs get their final numbers by sorting; lists of series come out of one counting
+ * sort of all labels of all series by pair; pages are built one after the other, lists that are not in a page go to the
+ * file before the pages that point to them. */
 #include "store/part/writer_priv.h"
 
 #include "base/varint.h"
@@ -95,7 +95,8 @@ static bool same_names(const IndexBuild *b, const SeriesState *s, unsigned n) {
         for (unsigned i = 0; i < n; i++) {
                 if (s->ids[i] == s->before[i])
                         continue;
-                Span x = pair_name(&b->w->pairs, b->order[s->ids[i]]), y = pair_name(&b->w->pairs, b->order[s->before[i]]);
+                Span x = pair_name(&b->w->pairs, b->order[s->ids[i]]),
+                     y = pair_name(&b->w->pairs, b->order[s->before[i]]);
                 if (x.len != y.len || memcmp(x.text, y.text, x.len) != 0)
                         return false;
         }

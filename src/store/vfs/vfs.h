@@ -52,7 +52,8 @@ typedef struct VfsOps {
         /* The pages of a map will not be needed for a while. */
         void (*forget)(Vfs *v, const VfsMap *map);
         int (*rename)(Vfs *v, const char *from, const char *to); /* replaces `to`, atomically */
-        int (*link)(Vfs *v, const char *name, const char *directory); /* hard link below an absolute path, which is made if its parent
+        int (*link)(Vfs *v, const char *name,
+                    const char *directory); /* hard link below an absolute path, which is made if its parent
                                                                       * exists; durable; for snapshots */
         int (*unlink)(Vfs *v, const char *name);
         int (*sync_directory)(Vfs *v); /* creations, renames and removals so far are durable */
@@ -135,6 +136,6 @@ static inline int vfs_lock(Vfs *v) {
         return v->ops->lock(v);
 }
 /* Writes a small file so that after a crash `name` has either its old or its new contents: a temporary file, sync,
- * rename, sync of the directory. Durable when it returns 0. After an error `name` has either contents too, for readers and
- * after a crash: what only the old ones need must stay until the next success. */
+ * rename, sync of the directory. Durable when it returns 0. After an error `name` has either contents too, for readers
+ * and after a crash: what only the old ones need must stay until the next success. */
 int vfs_replace(Vfs *v, const char *name, const void *bytes, size_t n) MUST_USE;

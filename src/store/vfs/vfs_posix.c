@@ -1,7 +1,8 @@
 /* The disk of the machine: one descriptor of the directory, everything else relative to it.
  *
  * Nothing is ever overwritten: files are appended to, truncated or replaced by name. The lock is flock() on a file of
- * its own, so it ends with the process however that ends, and two openings within one process exclude each other too. */
+ * its own, so it ends with the process however that ends, and two openings within one process exclude each other
+ * too. */
 #include "store/vfs/vfs.h"
 
 #include <assert.h>
@@ -156,8 +157,8 @@ static void posix_unmap(Vfs *v, VfsMap *map) {
 
 static void posix_forget(Vfs *v, const VfsMap *map) {
         (void)v;
-        /* Of a shared map of a file, this gives back the page tables' entries and with them our resident set; the bytes stay
-         * in the page cache as long as the kernel likes, and the next access finds them there. */
+        /* Of a shared map of a file, this gives back the page tables' entries and with them our resident set; the bytes
+         * stay in the page cache as long as the kernel likes, and the next access finds them there. */
         if (map->owner)
                 (void)madvise(map->owner, map->len, MADV_DONTNEED);
 }
@@ -266,7 +267,8 @@ static int posix_space(Vfs *v, VfsSpace *ret_space) {
 static int posix_lock(Vfs *vfs) {
         VfsPosix *v = (VfsPosix *)vfs;
         assert(v->lock < 0);
-        CLEANUP_FD int fd = RETRY(openat(v->directory, LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, FILE_MODE));
+        CLEANUP_FD int fd =
+                RETRY(openat(v->directory, LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, FILE_MODE));
         if (fd < 0 || RETRY(flock(fd, LOCK_EX | LOCK_NB)) < 0)
                 return -errno;
         v->lock = TAKE_FD(fd);

@@ -1,9 +1,9 @@
 /* Replay of the log: the reader's half of the essay on top of wal.c.
  *
- * The one idea: LSNs have no gaps, so what is missing is known exactly. Bad bytes are noted as a *place* with the range of LSNs
- * that is missing there, and it is decided afterwards, by what later records and segments claim, whether the place was damaged or
- * torn. Segments are read through a window of memory, not mapped: a sector that cannot be read is an error code here, and
- * would be a SIGBUS there. */
+ * The one idea: LSNs have no gaps, so what is missing is known exactly. Bad bytes are noted as a *place* with the range
+ * of LSNs that is missing there, and it is decided afterwards, by what later records and segments claim, whether the
+ * place was damaged or torn. Segments are read through a window of memory, not mapped: a sector that cannot be read is
+ * an error code here, and would be a SIGBUS there. */
 #include "base/crc32c.h"
 #include "store/wal/segment.h"
 #include "store/wal/wal.h"
@@ -141,8 +141,8 @@ static void decide(Replay *r, Place *p) {
         r->n_undecided--;
 }
 
-/* LSNs from begin to end (inclusive) were there once. `synced`: by the process that wrote them, and with them what is before
- * them in the file; else an unsynced record was found by the next one, perhaps behind torn bytes. */
+/* LSNs from begin to end (inclusive) were there once. `synced`: by the process that wrote them, and with them what is
+ * before them in the file; else an unsynced record was found by the next one, perhaps behind torn bytes. */
 static void claim(Replay *r, uint64_t begin, uint64_t end, bool synced) {
         if (r->n_undecided == 0 || begin > end)
                 return;
@@ -157,8 +157,8 @@ static void claim(Replay *r, uint64_t begin, uint64_t end, bool synced) {
 static void name_damage(Replay *r, const Place *p) {
         if (r->report->damaged++ > 0)
                 return;
-        (void)snprintf(r->report->damage, sizeof r->report->damage, "wal-%08" PRIu32 " at byte %" PRIu64 ": %s", p->segment,
-                       p->offset, p->what);
+        (void)snprintf(r->report->damage, sizeof r->report->damage, "wal-%08" PRIu32 " at byte %" PRIu64 ": %s",
+                       p->segment, p->offset, p->what);
 }
 
 /* Makes room by counting the oldest as damage: there are far too many for a torn tail. */
@@ -239,8 +239,8 @@ static int header_at(Replay *r, uint64_t offset, RecordHeader *ret_header) {
 /* No bound on the LSNs that a search may skip. */
 #define ANYWHERE UINT64_MAX
 
-/* The next valid header from *offset on whose LSN is at least `least`, and no more above it than there is room for records
- * behind the offset `from`. 1: *offset is there; 0: there is none, *offset is the end. */
+/* The next valid header from *offset on whose LSN is at least `least`, and no more above it than there is room for
+ * records behind the offset `from`. 1: *offset is there; 0: there is none, *offset is the end. */
 static int search(Replay *r, uint64_t least, uint64_t from, uint64_t *offset, RecordHeader *ret_header) {
         uint64_t at = *offset;
         while (at < r->window.size) {
@@ -399,8 +399,8 @@ static bool of_one_run(const Segment *a, const Segment *b) {
         return a->good && b->good && a->header.run == b->header.run;
 }
 
-/* After segment i: what it was to replace in those before it and does not have, since the process was killed while it wrote it.
- * (What a later process passed over was nothing to it, and its numbers were given again.) */
+/* After segment i: what it was to replace in those before it and does not have, since the process was killed while it
+ * wrote it. (What a later process passed over was nothing to it, and its numbers were given again.) */
 static int read_rests(Replay *r, size_t i) {
         const Segment *last = &r->segments[i];
         while (i > 0 && r->expected < last->limit) {
@@ -422,7 +422,8 @@ static int read_rests(Replay *r, size_t i) {
 
 /* -EPROTONOSUPPORT, with the name. */
 static int refuse(Replay *r, const Segment *s, const char *what, uint32_t number) {
-        (void)snprintf(r->report->damage, sizeof r->report->damage, "wal-%08" PRIu32 ": %s %" PRIu32, s->number, what, number);
+        (void)snprintf(r->report->damage, sizeof r->report->damage, "wal-%08" PRIu32 ": %s %" PRIu32, s->number, what,
+                       number);
         return -EPROTONOSUPPORT;
 }
 

@@ -363,7 +363,8 @@ static void goes_on_after_a_torn_tail(void **state) {
         x->wal = wal_close(x->wal);
         /* The middle one of the last commit is bad, and those behind it are not. */
         uint8_t bytes[4096];
-        off_t third = SEGMENT_HEADER + (off_t)(record_size((uint32_t)payload(1, bytes)) + record_size((uint32_t)payload(2, bytes)));
+        off_t third = SEGMENT_HEADER +
+                      (off_t)(record_size((uint32_t)payload(1, bytes)) + record_size((uint32_t)payload(2, bytes)));
         change(x, 1, third + RECORD_HEADER + 8, "\1\2\3\4\5", 5);
         uint64_t sum = 0;
         assert_int_equal(wal_replay(x->vfs, STORE, 1, count_record, &sum, &x->report), 0);

@@ -1,11 +1,11 @@
 /* The write-ahead log: layout, validity, replay, and why a crash loses nothing.
  *
- * LAYOUT. A segment is a file "wal-NNNNNNNN" (decimal, at least eight digits): a header, then records, each at a multiple
- * of 8. Numbers are little endian; CRCs are CRC-32C.
+ * LAYOUT. A segment is a file "wal-NNNNNNNN" (decimal, at least eight digits): a header, then records, each at a
+ * multiple of 8. Numbers are little endian; CRCs are CRC-32C.
  *
  *      segment header, 64 bytes                          record
  *      off size                                          off size
- *        0   8  magic "PLXwal\r\n"                         0   4  CRC of the bytes 4..32, begun with that of the store's uuid
+ *        0   8  magic "PLXwal\r\n"                         0   4  CRC of bytes 4..32, begun with the store's uuid's
  *        8   4  version of the format: 1                   4   4  length of the payload
  *       12   4  number of the segment, as in its name      8   8  LSN
  *       16  16  uuid of the store                         16   8  "durable": records up to this LSN were durable when
@@ -13,7 +13,7 @@
  *       40   8  "run LSN": that of the first record       24   4  CRC of the payload
  *               of the process that wrote it              28   1  type, its user's
  *       48   4  "run": the process, by the number of      29   3  zero
- *               the first segment that it might make      32   n  payload, then zeros (not looked at) up to a multiple of 8
+ *               the first segment that it might make      32   n  payload, then zeros (not looked at) to the next 8
  *       52   4  "previous": number of the segment
  *               before that has records, or 0
  *       56   4  zero
@@ -21,53 +21,58 @@
  *
  * Every later version keeps the first 16 bytes, the size and the place of the CRC, so that it can be refused by name.
  *
- * VALIDITY. A header is valid by its CRC, a record's header by its own, a payload by the one in a valid header. So a damaged
- * payload costs one record, since the length is still to be trusted; a damaged header costs what is up to the next valid
- * one, which is searched for at every eighth byte. What is found so may skip no more LSNs than records fit in between
- * (32 bytes each): bytes of a payload that look like a record would have to know the store's uuid and the place.
+ * VALIDITY. A header is valid by its CRC, a record's header by its own, a payload by the one in a valid header. So a
+ * damaged payload costs one record, since the length is still to be trusted; a damaged header costs what is up to the
+ * next valid one, which is searched for at every eighth byte. What is found so may skip no more LSNs than records fit
+ * in between (32 bytes each): bytes of a payload that look like a record would have to know the store's uuid and the
+ * place.
  *
  * INVARIANTS that the writer keeps:
  *   (1) LSNs ascend by one over records and segments, but for (3).
  *   (2) When a segment is created, every record below its "first" is durable, in segments with lower numbers.
- *   (3) After a failure the segment is never written or synced again; a part of a record that a failed write left is cut off. After a
- *       failed sync nothing since the last one that worked can be trusted. What was not durable is written to a new
- *       segment, whose "first" is by (2) the first of it; the records from there on in the failed segment have been replaced. They
- *       stay there all the same, since until all of them are in the new segment they are all that a kill of the process leaves,
- *       and whoever was told "written" (not "durable") was told that a kill takes nothing. Then a failed segment without
- *       anything durable is removed; a new segment that fails before is removed at once, and its number used again.
- *   (4) A record is reported durable after an fdatasync of its file returned 0 which began after the record was written, and
- *       after an fsync of the directory which began after the file was made.
- *   (5) No process relies on what an earlier one may have failed to write. It cannot know: a sync that fails leaves pages in memory
- *       that look as if they were on the disk, and when that process was killed the next one's sync of the same file succeeds
- *       and means nothing. So before the user of a log takes anything new, it moves everything that it has replayed elsewhere,
- *       durably, by files of its own (WalOptions.moved). A user who does not, and is not afraid of that case, has every
- *       segment synced when the log is opened, since they may not have been: an earlier process was killed between write and sync.
+ *   (3) After a failure the segment is never written or synced again; a part of a record that a failed write left is
+ *       cut off. After a failed sync nothing since the last one that worked can be trusted. What was not durable is
+ *       written to a new segment, whose "first" is by (2) the first of it; the records from there on in the failed
+ *       segment have been replaced. They stay there all the same, since until all of them are in the new segment they
+ *       are all that a kill of the process leaves, and whoever was told "written" (not "durable") was told that a kill
+ *       takes nothing. Then a failed segment without anything durable is removed; a new segment that fails before is
+ *       removed at once, and its number used again.
+ *   (4) A record is reported durable after an fdatasync of its file returned 0 which began after the record was
+ *       written, and after an fsync of the directory which began after the file was made.
+ *   (5) No process relies on what an earlier one may have failed to write. It cannot know: a sync that fails leaves
+ *       pages in memory that look as if they were on the disk, and when that process was killed the next one's sync of
+ *       the same file succeeds and means nothing. So before the user of a log takes anything new, it moves everything
+ *       that it has replayed elsewhere, durably, by files of its own (WalOptions.moved). A user who does not, and is
+ *       not afraid of that case, has every segment synced when the log is opened, since they may not have been: an
+ *       earlier process was killed between write and sync.
  *
- * REPLAY (replay.c) delivers each LSN once, ascending: of each segment, in the order of their numbers, the records below the
- * least "first" of all later segments (by (3), what is not below was replaced; where a header is damaged, the first valid
- * record speaks for it), and after a segment that replaced others of the same run, what it does not have of theirs: the process was
- * killed while it wrote it. Which LSNs are missing follows from (1) and "first". Bytes that are no valid record are either a torn tail or
- * damage:
+ * REPLAY (replay.c) delivers each LSN once, ascending: of each segment, in the order of their numbers, the records
+ * below the least "first" of all later segments (by (3), what is not below was replaced; where a header is damaged, the
+ * first valid record speaks for it), and after a segment that replaced others of the same run, what it does not have of
+ * theirs: the process was killed while it wrote it. Which LSNs are missing follows from (1) and "first". Bytes that are
+ * no valid record are either a torn tail or damage:
  *   - missing LSNs are *lost* when something says that they were there: the "durable" of a later record (for LSNs from
- *     "run LSN" on: a process can only speak for itself), or the "first" of a later segment (all below of the same run by (2), and
- *     the one before it of the run before, which was the last that it found). Where a replay begins nothing is expected yet;
- *     there, a segment that is missing or has nothing valid matters when the "previous" of the first good one is not below it;
+ *     "run LSN" on: a process can only speak for itself), or the "first" of a later segment (all below of the same run
+ *     by (2), and the one before it of the run before, which was the last that it found). Where a replay begins nothing
+ *     is expected yet; there, a segment that is missing or has nothing valid matters when the "previous" of the first
+ *     good one is not below it;
  *   - all other bytes are *torn*: a write that a crash interrupted, or that a failed segment kept. Nobody was told that
  *     they are durable. A file system may keep any of the sectors of unsynced writes, so there may be valid records
- *     behind torn ones; they are delivered, since the same picture may come from damage to the last commit, and what was
- *     never acknowledged harms nobody.
+ *     behind torn ones; they are delivered, since the same picture may come from damage to the last commit, and what
+ *     was never acknowledged harms nobody.
  *
- * CRASH ARGUMENT. Let record x be durable by (4): its bytes are in a file whose name is durable. The file is afterwards appended
- * to, truncated to no less than its durable size (3), or removed by wal_remove_before(), when x is in a part. (A segment is removed by
- * (3) only when nothing in it is durable.) So after any
- * crash its bytes are there, and its header is found: the bytes before it in the file are durable too, and valid. It is
- * passed over only when a later segment has a "first" of at most x, and then read when that one does not have it; by (2) and (3) that
- * happens only to records that are not durable there. Nothing is invented: what is delivered is valid by two
- * CRCs, of this store, and LSNs are used twice only for equal bytes (3) or for bytes that replay found invalid before.
+ * CRASH ARGUMENT. Let record x be durable by (4): its bytes are in a file whose name is durable. The file is afterwards
+ * appended to, truncated to no less than its durable size (3), or removed by wal_remove_before(), when x is in a part.
+ * (A segment is removed by (3) only when nothing in it is durable.) So after any crash its bytes are there, and its
+ * header is found: the bytes before it in the file are durable too, and valid. It is passed over only when a later
+ * segment has a "first" of at most x, and then read when that one does not have it; by (2) and (3) that happens only to
+ * records that are not durable there. Nothing is invented: what is delivered is valid by two CRCs, of this store, and
+ * LSNs are used twice only for equal bytes (3) or for bytes that replay found invalid before.
  *
- * MEMORY AND LOCKS. wal_append() fills chunks under `lock`. wal_commit() moves all chunks to `flight` under `lock`, which is
- * all that they wait for each other; it writes and syncs under `io`. Chunks leave `flight` when they are durable, not when they
- * are written: that is what (3) rewrites. Both together never exceed pending_bytes, so a disk that stalls costs no more. */
+ * MEMORY AND LOCKS. wal_append() fills chunks under `lock`. wal_commit() moves all chunks to `flight` under `lock`,
+ * which is all that they wait for each other; it writes and syncs under `io`. Chunks leave `flight` when they are
+ * durable, not when they are written: that is what (3) rewrites. Both together never exceed pending_bytes, so a disk
+ * that stalls costs no more. */
 #include "store/wal/wal.h"
 
 #include "base/crc32c.h"
@@ -127,8 +132,8 @@ struct Wal {
         VfsFile *file;     /* NULL: the next write begins a segment */
         uint64_t size, durable_size; /* of the file's whole records */
         bool untrusted; /* a sync of it failed */
-        bool kept;      /* an abandoned segment shows what is being written again: until that is done it is all that a kill leaves */
-        uint32_t held;  /* that segment, when it has nothing durable and can go then; 0: none */
+        bool kept;     /* an abandoned segment shows what is being written again: all that a kill leaves until then */
+        uint32_t held; /* that segment, when it has nothing durable and can go then; 0: none */
         SegmentSize *segments; /* of all files, ascending */
         size_t n_segments, cap_segments;
         int error; /* why it is broken */
@@ -401,7 +406,8 @@ static void abandon_segment(Wal *w) {
         w->kept = true;
 }
 
-/* What an abandoned segment showed is in later ones. One that cannot be removed does no harm: what it has was replaced. */
+/* What an abandoned segment showed is in later ones. One that cannot be removed does no harm: what it has was
+ * replaced. */
 static void settle(Wal *w) {
         if (w->held)
                 (void)!unlink_segment(w, w->held);

@@ -1,8 +1,9 @@
 /* Answers to HTTP requests: one table of routes (routes.c), one file a resource.
  *
- * Reads of the latest-value table are answered at once, those of history by jobs on threads of their own (queries.h). Writes go to a SeriesSink and are answered when what they
- * brought is durable: by the AckQueue, which the program advances. A context is one listener's: what its
- * /metrics serves, and whether it serves more than the exposition. Single-threaded, keeps nothing. */
+ * Reads of the latest-value table are answered at once, those of history by jobs on threads of their own (queries.h).
+ * Writes go to a SeriesSink and are answered when what they brought is durable: by the AckQueue, which the program
+ * advances. A context is one listener's: what its /metrics serves, and whether it serves more than the exposition.
+ * Single-threaded, keeps nothing. */
 #pragma once
 
 #include "api/queries.h"
@@ -50,8 +51,8 @@ typedef struct ApiContext {
         const Settings *settings; /* for what is told of them, and for web.*; NULL: none of it */
         WallTime started;
         unsigned query_features;  /* PromqlFeature */
-        /* Another engine that answers what is asked of the history (query, series, labels, ..., federate, remote read): NULL, there is none. Fills
-         * the response, or holds the request. All parameters are in request->params. */
+        /* Another engine that answers what is asked of the history (query, series, labels, ..., federate, remote read):
+         * NULL, there is none. Fills the response, or holds the request. All parameters are in request->params. */
         void (*backend)(void *context, const HttpRequest *request, HttpResponse *response);
         void *backend_context;
         /* Reloads the settings, or ends the program, and answers; not before the handler has returned. */

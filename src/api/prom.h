@@ -1,5 +1,5 @@
-/* What the endpoints of Prometheus's API share: a job that answers one request on a thread of the pool, its parameters, and the
- * envelope of its answer. Private to src/api. */
+/* What the endpoints of Prometheus's API share: a job that answers one request on a thread of the pool, its parameters,
+ * and the envelope of its answer. Private to src/api. */
 #pragma once
 
 #include "api/queries.h"
@@ -59,7 +59,8 @@ void prom_error(HttpResponse *r, PromError e, const char *fmt, ...) PRINTF_LIKE(
 /* {"status":"success","data": ... */
 void prom_begin(HttpResponse *r);
 /* ... "warnings":[..],"infos":[..]} */
-void prom_end(HttpResponse *r, const char *const *warnings, size_t n_warnings, const char *const *infos, size_t n_infos);
+void prom_end(HttpResponse *r, const char *const *warnings, size_t n_warnings, const char *const *infos,
+              size_t n_infos);
 /* The same with "results truncated due to limit" when it was. */
 void prom_end_limited(HttpResponse *r, bool truncated);
 /* What store calls end with: true, or false with the answer filled. */
@@ -121,10 +122,12 @@ typedef struct SeriesSet {
 } SeriesSet;
 void series_set_deinit(SeriesSet *s);
 /* In begin < t <= end; of the raw samples, or of all tiers that may have any. */
-int series_set_select(PromJob *j, const StoreSelector *selectors, size_t n, bool raw, int64_t begin_ms, int64_t end_ms, SeriesSet *s) MUST_USE;
+int series_set_select(PromJob *j, const StoreSelector *selectors, size_t n, bool raw, int64_t begin_ms, int64_t end_ms,
+                      SeriesSet *s) MUST_USE;
 /* -ECANCELED, -ETIMEDOUT or 0: looked at now and then by whatever takes long. */
 int prom_interrupted(const PromJob *j) MUST_USE;
-/* The labels of a run with those external ones that it does not have; the run itself when there are none, else in `scratch`. */
+/* The labels of a run with those external ones that it does not have; the run itself when there are none, else in
+ * `scratch`. */
 SeriesEntry prom_with_external(const PromJob *j, SeriesEntry e, Buf *scratch);
 
 /* ---- The endpoints ---- */

@@ -1,5 +1,5 @@
-/* What changes something: deleting, copying and merging the store, reloading and ending parallaxd. Off unless web.admin_api and
- * web.lifecycle say otherwise, as with Prometheus. */
+/* What changes something: deleting, copying and merging the store, reloading and ending parallaxd. Off unless
+ * web.admin_api and web.lifecycle say otherwise, as with Prometheus. */
 #include "api/prom.h"
 
 #include <sys/stat.h>
@@ -97,14 +97,16 @@ static bool take_time(const HttpRequest *request, const char *name, int64_t *ret
         const char *text = http_query(request, name);
         if (!text || !*text || prom_parse_time(text, ret_ms))
                 return true;
-        prom_error(response, PROM_BAD_DATA, "invalid parameter \"%s\": cannot parse \"%s\" to a valid timestamp", name, text);
+        prom_error(response, PROM_BAD_DATA, "invalid parameter \"%s\": cannot parse \"%s\" to a valid timestamp", name,
+                   text);
         return false;
 }
 
 static bool take_delete(AdminJob *j, const HttpRequest *request, HttpResponse *response) {
         j->begin_ms = INT64_MIN + 1;
         j->end_ms = INT64_MAX;
-        if (!take_matchers(j, request, response) || !take_time(request, "start", &j->begin_ms, response) || !take_time(request, "end", &j->end_ms, response))
+        if (!take_matchers(j, request, response) || !take_time(request, "start", &j->begin_ms, response) ||
+            !take_time(request, "end", &j->end_ms, response))
                 return false;
         j->begin_ms -= j->begin_ms > INT64_MIN + 1; /* both ends are included */
         return true;
@@ -133,7 +135,9 @@ static bool may_admin(const ApiContext *c, HttpResponse *response) {
 
 /* A page in somebody's browser has no business here. */
 void prom_admin(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response) {
-        static const char *const NAMES[] = { [ADMIN_DELETE] = "delete_series", [ADMIN_CLEAN] = "clean_tombstones", [ADMIN_SNAPSHOT] = "snapshot" };
+        static const char *const NAMES[] = {
+                [ADMIN_DELETE] = "delete_series", [ADMIN_CLEAN] = "clean_tombstones", [ADMIN_SNAPSHOT] = "snapshot"
+        };
         size_t kind = 0;
         while (kind < ARRAY_LEN(NAMES) && strcmp(rest, NAMES[kind]) != 0)
                 kind++;
@@ -174,7 +178,8 @@ void prom_lifecycle(ApiContext *c, const HttpRequest *request, const char *rest,
         response->content_type = PLAIN_TYPE;
         if (!c->settings || !c->settings->web.lifecycle || !c->lifecycle) {
                 response->status = 403;
-                buf_put_str(&response->body, "Lifecycle API is not enabled: set web.lifecycle: true in parallax.yaml.\n");
+                buf_put_str(&response->body,
+                            "Lifecycle API is not enabled: set web.lifecycle: true in parallax.yaml.\n");
                 return;
         }
         HttpHeld *held = http_hold(request);

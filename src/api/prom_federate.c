@@ -1,5 +1,5 @@
-/* The newest sample of each series that is asked for, as text: by name, with its time, stale ones and native histograms left
- * out, with the external labels and an `instance` of their own, so that the scraper puts none on them. */
+/* The newest sample of each series that is asked for, as text: by name, with its time, stale ones and native histograms
+ * left out, with the external labels and an `instance` of their own, so that the scraper puts none on them. */
 #include "api/prom.h"
 
 #include "base/escape.h"
@@ -17,7 +17,8 @@ typedef struct Line {
 static bool is_legacy(Span s, bool colon) {
         for (size_t i = 0; i < s.len; i++) {
                 char c = s.text[i];
-                if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (colon && c == ':') || (i > 0 && c >= '0' && c <= '9')))
+                if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (colon && c == ':') ||
+                      (i > 0 && c >= '0' && c <= '9')))
                         return false;
         }
         return s.len > 0;
@@ -38,7 +39,10 @@ static void put_name(Buf *out, Span s, bool colon, bool utf8) {
         for (size_t i = 0; i < s.len; i++) {
                 if (((uint8_t)s.text[i] & 0xC0) == 0x80) /* one "_" a character */
                         continue;
-                buf_put_char(out, is_legacy((Span){ s.text + i, 1 }, colon) || (i > 0 && s.text[i] >= '0' && s.text[i] <= '9') ? s.text[i] : '_');
+                buf_put_char(out, is_legacy((Span){ s.text + i, 1 }, colon) ||
+                                                  (i > 0 && s.text[i] >= '0' && s.text[i] <= '9')
+                                          ? s.text[i]
+                                          : '_');
         }
 }
 

@@ -1,5 +1,5 @@
-/* Jobs. One begins on the loop's thread, which copies what it needs of the request, works on a thread of the pool, and ends on the
- * loop's thread, which sends the answer. */
+/* Jobs. One begins on the loop's thread, which copies what it needs of the request, works on a thread of the pool, and
+ * ends on the loop's thread, which sends the answer. */
 #include "api/prom.h"
 
 #include "base/number.h"
@@ -123,11 +123,14 @@ static void job_work(void *context) {
                 j->work(j);
         HttpResponse *r = &j->response;
         if (buf_error(&r->body) == -EFBIG)
-                prom_error(r, PROM_EXECUTION, "the answer is longer than query.max_answer allows (%zu bytes): ask for fewer series, a shorter time or a longer step",
+                prom_error(r, PROM_EXECUTION,
+                           "the answer is longer than query.max_answer allows (%zu bytes): ask for fewer series, a "
+                           "shorter time or a longer step",
                            j->settings.max_answer);
         else if (buf_error(&r->body) < 0)
                 prom_error(r, PROM_UNAVAILABLE, "no memory for the answer");
-        if (!r->final && j->coding != HTTP_IDENTITY && r->body.len > COMPRESS_FROM && http_coding_apply(j->coding, &r->body))
+        if (!r->final && j->coding != HTTP_IDENTITY && r->body.len > COMPRESS_FROM &&
+            http_coding_apply(j->coding, &r->body))
                 r->coding = j->coding;
         r->final = true;
         j->busy = mono_since(mono_now(), begin);
@@ -164,7 +167,8 @@ static const char *copy_text(Arena *a, const char *text) {
 static void copy_params(PromJob *j, const HttpRequest *request) {
         HttpParam *params = ARENA_ARRAY(&j->arena, HttpParam, request->n_params + 1);
         for (size_t i = 0; params && i < request->n_params; i++)
-                params[i] = (HttpParam){ copy_text(&j->arena, request->params[i].name), copy_text(&j->arena, request->params[i].value) };
+                params[i] = (HttpParam){ copy_text(&j->arena, request->params[i].name),
+                                         copy_text(&j->arena, request->params[i].value) };
         j->params = params;
         j->n_params = request->n_params;
 }
@@ -206,7 +210,8 @@ static bool take_timeout(PromJob *j) {
         if (!*text)
                 return true;
         if (!prom_parse_duration(text, &d)) {
-                prom_error(&j->response, PROM_BAD_DATA, "invalid parameter \"timeout\": cannot parse \"%s\" to a valid duration", text);
+                prom_error(&j->response, PROM_BAD_DATA,
+                           "invalid parameter \"timeout\": cannot parse \"%s\" to a valid duration", text);
                 return false;
         }
         if (d.ns < j->settings.limits.timeout.ns)
@@ -226,7 +231,9 @@ static void begin_waiting(PromJob *j) {
 
 static void refuse(HttpResponse *response, int r, const ApiQuerySettings *s) {
         if (r == -EBUSY)
-                prom_error(response, PROM_UNAVAILABLE, "too many queries wait: query.queue is %u, query.queue_per_source %u", s->queue, s->queue_source);
+                prom_error(response, PROM_UNAVAILABLE,
+                           "too many queries wait: query.queue is %u, query.queue_per_source %u", s->queue,
+                           s->queue_source);
         else
                 prom_error(response, PROM_UNAVAILABLE, "no memory for the query");
         http_add_number(response, "Retry-After", 1);

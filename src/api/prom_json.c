@@ -1,7 +1,7 @@
 /* The envelope, and JSON in the form that Go's encoder gives it, byte for byte: clients compare and cache texts.
  *
- * A range of 141,000 points is what costs here. All series of a range have the same times, so each time's text is made once; a
- * point is then two copies and a number, written into room that was reserved for a whole series. */
+ * A range of 141,000 points is what costs here. All series of a range have the same times, so each time's text is made
+ * once; a point is then two copies and a number, written into room that was reserved for a whole series. */
 #include "api/prom.h"
 
 #include "base/escape.h"
@@ -17,7 +17,9 @@ static bool is_plain(uint8_t c) {
 }
 
 static void put_escape(Buf *out, uint8_t c) {
-        static const char *const SHORT[] = { ['\n'] = "\\n", ['\r'] = "\\r", ['\t'] = "\\t", ['"'] = "\\\"", ['\\'] = "\\\\" };
+        static const char *const SHORT[] = {
+                ['\n'] = "\\n", ['\r'] = "\\r", ['\t'] = "\\t", ['"'] = "\\\"", ['\\'] = "\\\\"
+        };
         if (c < ARRAY_LEN(SHORT) && SHORT[c])
                 buf_put_str(out, SHORT[c]);
         else
@@ -126,8 +128,9 @@ static const struct {
         int status;
         const char *name;
 } ERRORS[] = {
-        [PROM_BAD_DATA] = { 400, "bad_data" },     [PROM_EXECUTION] = { 422, "execution" },     [PROM_TIMEOUT] = { 503, "timeout" },
-        [PROM_CANCELED] = { 503, "canceled" },     [PROM_INTERNAL] = { 500, "internal" },       [PROM_NOT_FOUND] = { 404, "not_found" },
+        [PROM_BAD_DATA] = { 400, "bad_data" },       [PROM_EXECUTION] = { 422, "execution" },
+        [PROM_TIMEOUT] = { 503, "timeout" },         [PROM_CANCELED] = { 503, "canceled" },
+        [PROM_INTERNAL] = { 500, "internal" },       [PROM_NOT_FOUND] = { 404, "not_found" },
         [PROM_UNAVAILABLE] = { 503, "unavailable" }, [PROM_FORBIDDEN] = { 403, "unavailable" },
 };
 
@@ -174,7 +177,8 @@ static void put_texts(Buf *out, const char *key, const char *const *texts, size_
                 buf_put_char(out, ']');
 }
 
-void prom_end(HttpResponse *r, const char *const *warnings, size_t n_warnings, const char *const *infos, size_t n_infos) {
+void prom_end(HttpResponse *r, const char *const *warnings, size_t n_warnings, const char *const *infos,
+              size_t n_infos) {
         put_texts(&r->body, "warnings", warnings, n_warnings);
         put_texts(&r->body, "infos", infos, n_infos);
         buf_put_char(&r->body, '}');
@@ -187,7 +191,9 @@ void prom_end_limited(HttpResponse *r, bool truncated) {
 
 bool prom_store_ok(PromJob *j, int r) {
         if (r == -E2BIG)
-                prom_error(&j->response, PROM_EXECUTION, "more than query.max_memory allows (%zu bytes): narrow match[] or the time", j->settings.limits.max_memory);
+                prom_error(&j->response, PROM_EXECUTION,
+                           "more than query.max_memory allows (%zu bytes): narrow match[] or the time",
+                           j->settings.limits.max_memory);
         else if (r == -ENOMEM)
                 prom_error(&j->response, PROM_UNAVAILABLE, "no memory");
         else if (r == -ECANCELED)
@@ -431,7 +437,8 @@ static bool put_scalars(Buf *out, const QueryResult *r, size_t limit) {
 static bool put_any(Buf *out, const QueryResult *r, bool instant, size_t limit) {
         bool cut = false;
         if (!instant || r->type == TYPE_VECTOR || r->type == TYPE_MATRIX) {
-                buf_put_str(out, instant && r->type == TYPE_VECTOR ? "{\"resultType\":\"vector\",\"result\":[" : "{\"resultType\":\"matrix\",\"result\":[");
+                buf_put_str(out, instant && r->type == TYPE_VECTOR ? "{\"resultType\":\"vector\",\"result\":["
+                                                                   : "{\"resultType\":\"matrix\",\"result\":[");
                 if (r->type == TYPE_MATRIX)
                         cut = put_matrix(out, r, limit);
                 else if (r->type == TYPE_SCALAR)

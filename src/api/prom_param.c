@@ -56,7 +56,8 @@ static bool take_zone(const char **at, int64_t *ret_seconds) {
                 return true;
         if (!take_char(at, '+') && !take_char(at, '-'))
                 return false;
-        if (!take_digits(at, 2, &hours) || !take_char(at, ':') || !take_digits(at, 2, &minutes) || hours > 23 || minutes > 59)
+        if (!take_digits(at, 2, &hours) || !take_char(at, ':') || !take_digits(at, 2, &minutes) || hours > 23 ||
+            minutes > 59)
                 return false;
         *ret_seconds = sign * (hours * 3600 + minutes * 60);
         return true;
@@ -66,9 +67,10 @@ static bool parse_rfc3339(const char *text, int64_t *ret_ms) {
         struct tm tm = { 0 }, back;
         int ms;
         int64_t zone;
-        if (!take_digits(&text, 4, &tm.tm_year) || !take_char(&text, '-') || !take_digits(&text, 2, &tm.tm_mon) || !take_char(&text, '-') ||
-            !take_digits(&text, 2, &tm.tm_mday) || !take_char(&text, 'T') || !take_digits(&text, 2, &tm.tm_hour) || !take_char(&text, ':') ||
-            !take_digits(&text, 2, &tm.tm_min) || !take_char(&text, ':') || !take_digits(&text, 2, &tm.tm_sec) || !take_fraction(&text, &ms) ||
+        if (!take_digits(&text, 4, &tm.tm_year) || !take_char(&text, '-') || !take_digits(&text, 2, &tm.tm_mon) ||
+            !take_char(&text, '-') || !take_digits(&text, 2, &tm.tm_mday) || !take_char(&text, 'T') ||
+            !take_digits(&text, 2, &tm.tm_hour) || !take_char(&text, ':') || !take_digits(&text, 2, &tm.tm_min) ||
+            !take_char(&text, ':') || !take_digits(&text, 2, &tm.tm_sec) || !take_fraction(&text, &ms) ||
             !take_zone(&text, &zone) || *text)
                 return false;
         tm.tm_year -= 1900;
@@ -76,7 +78,8 @@ static bool parse_rfc3339(const char *text, int64_t *ret_ms) {
         back = tm;
         time_t t = timegm(&back);
         /* timegm() makes the 30th of February a day of March. */
-        if (back.tm_mon != tm.tm_mon || back.tm_mday != tm.tm_mday || back.tm_hour != tm.tm_hour || back.tm_min != tm.tm_min || back.tm_sec != tm.tm_sec)
+        if (back.tm_mon != tm.tm_mon || back.tm_mday != tm.tm_mday || back.tm_hour != tm.tm_hour ||
+            back.tm_min != tm.tm_min || back.tm_sec != tm.tm_sec)
                 return false;
         *ret_ms = ((int64_t)t - zone) * 1000 + ms;
         return true;
@@ -115,7 +118,9 @@ bool prom_time(PromJob *j, const char *name, int64_t fallback, int64_t *ret_ms) 
         *ret_ms = fallback;
         if (!*text || prom_parse_time(text, ret_ms))
                 return true;
-        prom_error(&j->response, PROM_BAD_DATA, "invalid parameter \"%s\": Invalid time value for '%s': cannot parse \"%s\" to a valid timestamp", name, name, text);
+        prom_error(&j->response, PROM_BAD_DATA,
+                   "invalid parameter \"%s\": Invalid time value for '%s': cannot parse \"%s\" to a valid timestamp",
+                   name, name, text);
         return false;
 }
 
@@ -127,7 +132,8 @@ bool prom_limit(PromJob *j, const char *name, size_t *ret_limit) {
                 return true;
         bool negative = text[0] == '-';
         if (!span_u64((Span){ text + negative, strlen(text + negative) }, &v) || v > INT64_MAX) {
-                prom_error(&j->response, PROM_BAD_DATA, "invalid parameter \"%s\": cannot parse \"%s\" as a number", name, text);
+                prom_error(&j->response, PROM_BAD_DATA, "invalid parameter \"%s\": cannot parse \"%s\" as a number",
+                           name, text);
                 return false;
         }
         if (negative && v > 0) {
@@ -150,7 +156,8 @@ static bool add_selector(PromJob *j, const char *text, bool wrapped, PromSelecto
         CLEANUP(parse_error_deinit) ParseError error = { 0 };
         int r = promql_parse_selector((Span){ text, strlen(text) }, &s->asts[s->n], &error);
         if (r == -EINVAL)
-                prom_error(&j->response, PROM_BAD_DATA, "%s%s", wrapped ? "invalid parameter \"match[]\": " : "", buf_cstr(&error.text));
+                prom_error(&j->response, PROM_BAD_DATA, "%s%s", wrapped ? "invalid parameter \"match[]\": " : "",
+                           buf_cstr(&error.text));
         else if (r < 0)
                 prom_error(&j->response, PROM_UNAVAILABLE, "no memory");
         if (r < 0)

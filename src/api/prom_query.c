@@ -13,7 +13,8 @@ static bool take_lookback(PromJob *j, QueryRequest *q) {
         const char *text = prom_param(j, "lookback_delta");
         Duration d = j->settings.lookback;
         if (*text && !prom_parse_duration(text, &d)) {
-                prom_error(&j->response, PROM_BAD_DATA, "error parsing lookback delta duration: cannot parse \"%s\" to a valid duration", text);
+                prom_error(&j->response, PROM_BAD_DATA,
+                           "error parsing lookback delta duration: cannot parse \"%s\" to a valid duration", text);
                 return false;
         }
         q->lookback_ms = d.ns > 0 ? d.ns / NS_PER_MS : 0;
@@ -21,7 +22,9 @@ static bool take_lookback(PromJob *j, QueryRequest *q) {
 }
 
 static bool take_tier(PromJob *j, QueryRequest *q) {
-        static const char *const TIERS[] = { [QUERY_TIER_AUTO] = "auto", [QUERY_TIER_RAW] = "raw", [QUERY_TIER_5M] = "5m", [QUERY_TIER_1H] = "1h" };
+        static const char *const TIERS[] = {
+                [QUERY_TIER_AUTO] = "auto", [QUERY_TIER_RAW] = "raw", [QUERY_TIER_5M] = "5m", [QUERY_TIER_1H] = "1h"
+        };
         const char *text = prom_param(j, "tier");
         q->tier = QUERY_TIER_AUTO;
         if (!*text)
@@ -59,7 +62,8 @@ static bool take_end(PromJob *j, const char *name, int64_t *ret_ms) {
         const char *text = prom_param(j, name);
         if (prom_parse_time(text, ret_ms))
                 return true;
-        prom_error(&j->response, PROM_BAD_DATA, "invalid parameter \"%s\": cannot parse \"%s\" to a valid timestamp", name, text);
+        prom_error(&j->response, PROM_BAD_DATA, "invalid parameter \"%s\": cannot parse \"%s\" to a valid timestamp",
+                   name, text);
         return false;
 }
 
@@ -67,11 +71,14 @@ static bool take_step(PromJob *j, QueryRequest *q) {
         const char *text = prom_param(j, "step");
         Duration step;
         if (!prom_parse_duration(text, &step)) {
-                prom_error(&j->response, PROM_BAD_DATA, "invalid parameter \"step\": cannot parse \"%s\" to a valid duration", text);
+                prom_error(&j->response, PROM_BAD_DATA,
+                           "invalid parameter \"step\": cannot parse \"%s\" to a valid duration", text);
                 return false;
         }
         q->step_ms = step.ns / NS_PER_MS;
-        return q->step_ms > 0 || bad_parameter(j, "step", "zero or negative query resolution step widths are not accepted. Try a positive integer");
+        return q->step_ms > 0 ||
+               bad_parameter(j, "step",
+                             "zero or negative query resolution step widths are not accepted. Try a positive integer");
 }
 
 static bool take_range(PromJob *j, QueryRequest *q) {
@@ -83,7 +90,8 @@ static bool take_range(PromJob *j, QueryRequest *q) {
                 return false;
         if (((uint64_t)q->end_ms - (uint64_t)q->start_ms) / (uint64_t)q->step_ms > STEPS_MAX) {
                 prom_error(&j->response, PROM_BAD_DATA,
-                           "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)");
+                           "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query "
+                           "resolution (?step=XX)");
                 return false;
         }
         return true;
@@ -148,7 +156,8 @@ void prom_query_range(PromJob *j) {
 /* The plan as text, with what each node has cost. Instant, or a range when there is a step. */
 void prom_explain(PromJob *j) {
         QueryRequest request;
-        if (!take_common(j, &request) || !(*prom_param(j, "step") ? take_range(j, &request) : take_instant(j, &request)))
+        if (!take_common(j, &request) ||
+            !(*prom_param(j, "step") ? take_range(j, &request) : take_instant(j, &request)))
                 return;
         request.explain = true;
         CLEANUP(query_freep) Query *q = run(j, &request);

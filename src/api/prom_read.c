@@ -1,5 +1,5 @@
-/* Remote read: samples in one block, or chunks in a stream of frames, as the client takes them. Chunks hold floats: when a native
- * histogram is among what is asked, a client that takes samples too gets those. */
+/* Remote read: samples in one block, or chunks in a stream of frames, as the client takes them. Chunks hold floats:
+ * when a native histogram is among what is asked, a client that takes samples too gets those. */
 #include "api/prom.h"
 
 #include "wire/remote_read.h"
@@ -36,7 +36,8 @@ static void drop_external(const PromJob *j, ReadQuery *q) {
                 char name[LABEL_NAME_MAX + 1];
                 Span value;
                 (void)snprintf(name, sizeof name, "%.*s", (int)m->name.len, m->name.text);
-                if (m->type == MATCH_EQUAL && j->settings.external_len && labels_get(j->settings.external, j->settings.external_len, name, &value) &&
+                if (m->type == MATCH_EQUAL && j->settings.external_len &&
+                    labels_get(j->settings.external, j->settings.external_len, name, &value) &&
                     value.len == m->value.len && memcmp(value.text, m->value.text, value.len) == 0)
                         m->value = (Span){ "", 0 };
         }
@@ -163,7 +164,9 @@ static void refuse(PromJob *j, int status, const char *why) {
 
 static void answer_error(PromJob *j, int r) {
         if (r == -EFBIG && buf_error(&j->response.body) == 0)
-                prom_error(&j->response, PROM_EXECUTION, "more samples than query.max_samples (%llu), or a longer answer than query.max_answer (%zu bytes)",
+                prom_error(&j->response, PROM_EXECUTION,
+                           "more samples than query.max_samples (%llu), or a longer answer than query.max_answer (%zu "
+                           "bytes)",
                            (unsigned long long)j->settings.limits.max_samples, j->settings.max_answer);
         else if (r < 0 && buf_error(&j->response.body) == 0)
                 (void)prom_store_ok(j, r);

@@ -67,7 +67,8 @@ static int merge_lists(PromJob *j, SeriesSet *s) {
         }
 }
 
-int series_set_select(PromJob *j, const StoreSelector *selectors, size_t n, bool raw, int64_t begin_ms, int64_t end_ms, SeriesSet *s) {
+int series_set_select(PromJob *j, const StoreSelector *selectors, size_t n, bool raw, int64_t begin_ms, int64_t end_ms,
+                      SeriesSet *s) {
         StoreLimits limits = { .max_series = SIZE_MAX / 2, .max_bytes = j->settings.limits.max_memory };
         StoreStats stats;
         int r = store_view_open(j->store, &s->view);
@@ -82,7 +83,8 @@ int series_set_select(PromJob *j, const StoreSelector *selectors, size_t n, bool
                         continue;
                 r = prom_interrupted(j);
                 if (r == 0)
-                        r = store_select(s->view, tier, x->matchers, x->n, begin_ms, end_ms, &limits, &s->lists[s->n_lists]);
+                        r = store_select(s->view, tier, x->matchers, x->n, begin_ms, end_ms, &limits,
+                                         &s->lists[s->n_lists]);
                 s->n_lists += r == 0;
         }
         return r < 0 ? r : merge_lists(j, s);
@@ -90,7 +92,8 @@ int series_set_select(PromJob *j, const StoreSelector *selectors, size_t n, bool
 
 SeriesEntry prom_with_external(const PromJob *j, SeriesEntry e, Buf *scratch) {
         Label labels[2 * LABELS_MAX], external[LABELS_MAX];
-        size_t n = labels_split(e.run, e.len, labels), more = labels_split(j->settings.external, j->settings.external_len, external), before = n;
+        size_t n = labels_split(e.run, e.len, labels),
+               more = labels_split(j->settings.external, j->settings.external_len, external), before = n;
         Span ignored;
         for (size_t i = 0; i < more && n < LABELS_MAX; i++) {
                 char name[LABEL_NAME_MAX + 1];
@@ -161,7 +164,8 @@ static int merge_texts(Buf *a, const Buf *b) {
 }
 
 /* Label names, or the values of `label`, for any of the selectors; all when there is none. */
-static int collect(PromJob *j, const Span *label, const PromSelectors *s, int64_t begin, int64_t end, size_t most, Buf *texts, bool *ret_cut) {
+static int collect(PromJob *j, const Span *label, const PromSelectors *s, int64_t begin, int64_t end, size_t most,
+                   Buf *texts, bool *ret_cut) {
         static const StoreSelector ALL = { 0 };
         CLEANUP(view_closep) StoreView *view = NULL;
         int r = store_view_open(j->store, &view);
@@ -231,7 +235,9 @@ static bool take_escape(const char **at, Buf *out) {
         uint32_t c = 0;
         const char *s = *at;
         for (int n = 0; *s != '_'; s++, n++) {
-                int digit = *s >= '0' && *s <= '9' ? *s - '0' : (*s | 0x20) >= 'a' && (*s | 0x20) <= 'f' ? (*s | 0x20) - 'a' + 10 : -1;
+                int digit = *s >= '0' && *s <= '9'                     ? *s - '0'
+                            : (*s | 0x20) >= 'a' && (*s | 0x20) <= 'f' ? (*s | 0x20) - 'a' + 10
+                                                                       : -1;
                 if (digit < 0 || n == 6)
                         return false;
                 c = c << 4 | (uint32_t)digit;
@@ -448,7 +454,8 @@ static void ast_freep(Ast **a) {
         *a = ast_free(*a);
 }
 
-/* Grafana asks with milliseconds for seconds, to see whether there are exemplars at all: far in the future there are none. */
+/* Grafana asks with milliseconds for seconds, to see whether there are exemplars at all: far in the future there are
+ * none. */
 void prom_exemplars(PromJob *j) {
         CLEANUP(parse_error_deinit) ParseError error = { 0 };
         CLEANUP(store_exemplars_deinit) StoreExemplars x = { 0 };

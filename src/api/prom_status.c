@@ -1,5 +1,5 @@
-/* What Prometheus tells about itself, as far as its clients look at it: versions, flags, features, rules that do not exist yet. Answered
- * at once, on the loop's thread. */
+/* What Prometheus tells about itself, as far as its clients look at it: versions, flags, features, rules that do not
+ * exist yet. Answered at once, on the loop's thread. */
 #include "api/prom.h"
 
 #include "base/duration.h"
@@ -156,8 +156,8 @@ void prom_runtimeinfo(ApiContext *c, const HttpRequest *request, const char *res
         put_instant(out, "serverTime", c->wall ? c->wall() : wall_now());
         buf_printf(out, ",\"reloadConfigSuccess\":%s", bool_text(!c->self || c->self->value[SELF_CONFIG_OK] > 0));
         put_instant(out, "lastConfigTime", c->started);
-        buf_printf(out, ",\"corruptionCount\":%llu,\"goroutineCount\":0,\"GOMAXPROCS\":%ld,\"GOMEMLIMIT\":0", (unsigned long long)stats.damaged,
-                   sysconf(_SC_NPROCESSORS_ONLN));
+        buf_printf(out, ",\"corruptionCount\":%llu,\"goroutineCount\":0,\"GOMAXPROCS\":%ld,\"GOMEMLIMIT\":0",
+                   (unsigned long long)stats.damaged, sysconf(_SC_NPROCESSORS_ONLN));
         put_flag(out, "GOGC", "");
         put_flag(out, "GODEBUG", "");
         if (s)

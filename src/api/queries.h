@@ -1,6 +1,6 @@
-/* What is asked in PromQL and its neighbours: requests of Prometheus's API that read the store. Each is a job of a pool of threads, fair
- * between those who ask, with limits of its own; the client is held until it is done, and what nobody waits for any more is
- * cancelled. Called from the loop's thread. */
+/* What is asked in PromQL and its neighbours: requests of Prometheus's API that read the store. Each is a job of a pool
+ * of threads, fair between those who ask, with limits of its own; the client is held until it is done, and what nobody
+ * waits for any more is cancelled. Called from the loop's thread. */
 #pragma once
 
 #include "query/query.h"
@@ -15,7 +15,8 @@ typedef struct ApiQuerySettings {
         unsigned features;       /* PromqlFeature */
         unsigned concurrency, concurrency_source; /* at a time; of one source */
         unsigned queue, queue_source;             /* that wait */
-        const uint8_t *external; /* labels as a canonical run that /federate and remote read add; borrowed during the call */
+        const uint8_t
+                *external; /* labels as a canonical run that /federate and remote read add; borrowed during the call */
         size_t external_len;
 } ApiQuerySettings;
 

@@ -1,6 +1,6 @@
 /* The one table of what can be asked. A route whose path ends in "/" and is a prefix takes the rest of
- * the path; `local` ones exist only on listeners that serve everything. A route is for GET (and HEAD), or for POST, or is one of
- * Prometheus's that read, which are for both and for pages of other origins. */
+ * the path; `local` ones exist only on listeners that serve everything. A route is for GET (and HEAD), or for POST, or
+ * is one of Prometheus's that read, which are for both and for pages of other origins. */
 #include "api/prom.h"
 #include "wire/remote_read.h"
 
@@ -46,13 +46,17 @@ static const Route ROUTES[] = {
         READ("/api/v1/query_exemplars", prom_exemplars, "exemplars of the series in a query; ?query=&start=&end="),
         READ("/api/v1/series", prom_series, "series; ?match[]=&start=&end=&limit="),
         READ("/api/v1/labels", prom_labels, "names of labels; ?match[]=&start=&end=&limit="),
-        { "/api/v1/label/", true, true, NULL, "NAME/values: values of a label; ?match[]=&start=&end=&limit=", FORM_MAX, ROUTE_DATA, prom_label_values },
+        { "/api/v1/label/", true, true, NULL, "NAME/values: values of a label; ?match[]=&start=&end=&limit=", FORM_MAX,
+          ROUTE_DATA, prom_label_values },
         READ("/api/v1/metadata", prom_metadata, "type, help and unit of metrics; ?metric=&limit=&limit_per_metric="),
         { "/api/v1/read", false, true, NULL, "POST: Prometheus remote read", READ_REQUEST_MAX, ROUTE_DATA, prom_read },
         READ("/federate", prom_federate, "the newest samples as text; ?match[]="),
-        { "/api/v1/format_query", false, true, NULL, "a query, indented; ?query=", FORM_MAX, ROUTE_READ, prom_format_query },
-        { "/api/v1/parse_query", false, true, NULL, "a query as a tree; ?query=", FORM_MAX, ROUTE_READ, prom_parse_query },
-        { "/api/v1/parallax/explain", false, true, NULL, "the plan of a query with what it has cost; ?query=&time= or &start=&end=&step=", FORM_MAX, ROUTE_READ,
+        { "/api/v1/format_query", false, true, NULL, "a query, indented; ?query=", FORM_MAX, ROUTE_READ,
+          prom_format_query },
+        { "/api/v1/parse_query", false, true, NULL, "a query as a tree; ?query=", FORM_MAX, ROUTE_READ,
+          prom_parse_query },
+        { "/api/v1/parallax/explain", false, true, NULL,
+          "the plan of a query with what it has cost; ?query=&time= or &start=&end=&step=", FORM_MAX, ROUTE_READ,
           prom_explain },
         TELL("/api/v1/rules", prom_rules, "rules (none yet)"),
         TELL("/api/v1/alerts", prom_alerts, "alerts (none yet)"),
@@ -65,18 +69,19 @@ static const Route ROUTES[] = {
         TELL("/api/v1/status/tsdb", api_tsdb, "the store's head, as Prometheus describes its own; ?limit=10"),
         TELL("/api/v1/status/tsdb/blocks", prom_blocks, "none: the store has parts, see /api/v1/parallax/store"),
         TELL("/api/v1/status/walreplay", prom_walreplay, "done: parallaxd answers when its log is replayed"),
-        { "/api/v1/admin/tsdb/", true, true, prom_admin, "POST: delete_series?match[]= | clean_tombstones | snapshot, with web.admin_api", 65536 },
-        { "/api/v1/targets", false, true, api_targets,
-          "what is scraped, as Prometheus says it; ?state=active|dropped&scrapePool=" },
-        { "/api/v1/targets/metadata", false, true, api_targets_metadata,
-          "what targets say of their metrics; ?match_target=&metric=&limit=" },
-        { "/api/v1/scrape_pools", false, true, api_scrape_pools, "names of the jobs that are scraped" },
+        { "/api/v1/admin/tsdb/", true, true, prom_admin,
+          "POST: delete_series?match[]= | clean_tombstones | snapshot, with web.admin_api", 65536 },
+        TELL("/api/v1/targets", api_targets, "what is scraped, as Prometheus says it; ?state=active|dropped&scrapePool="),
+        TELL("/api/v1/targets/metadata", api_targets_metadata,
+             "what targets say of their metrics; ?match_target=&metric=&limit="),
+        TELL("/api/v1/scrape_pools", api_scrape_pools, "names of the jobs that are scraped"),
         { "/api/v1/parallax/sd", false, true, api_sd,
           "VMs and containers for Prometheus's http_sd_configs; ?port=9100&kind=vm|container|all" },
         { "/api/v1/write", false, true, api_write, "POST: Prometheus remote write 1.0 and 2.0", REMOTE_WRITE_BODY_MAX },
         { "/api/v1/parallax/import", false, true, api_import, "POST: Prometheus text or OpenMetrics", TEXT_IMPORT_MAX },
         { "/api/v1/parallax/store", false, true, api_store, "what the store consists of" },
-        { "/api/v1/parallax/export", false, true, api_export, "samples as text; ?match0=label=value&begin=MS&end=MS&tier=raw|5m|1h" },
+        { "/api/v1/parallax/export", false, true, api_export,
+          "samples as text; ?match0=label=value&begin=MS&end=MS&tier=raw|5m|1h" },
         { "/api/v1/parallax/store/job", false, true, api_store_job_status, "the jobs of the store; ?id=" },
         { "/api/v1/parallax/store/", true, true, api_store_job,
           "POST: snapshot?path= | delete?match0= | rollup | verify | compact; answers 202 with the id of a job", 4096 },
@@ -154,7 +159,10 @@ static const char *allowed(const Route *r) {
 
 static void wrong_method(HttpResponse *response, const Route *route) {
         const char *allow = allowed(route);
-        api_error(response, 405, strcmp(allow, "POST") == 0 ? "only POST" : strstr(allow, "POST") ? "only GET, HEAD and POST" : "only GET and HEAD");
+        api_error(response, 405,
+                  strcmp(allow, "POST") == 0 ? "only POST"
+                  : strstr(allow, "POST")    ? "only GET, HEAD and POST"
+                                             : "only GET and HEAD");
         response->extra_name = "Allow";
         response->extra_value = allow;
 }
@@ -167,7 +175,8 @@ static bool method_fits(const HttpRequest *request, const Route *r) {
         return (is_method(request, "GET") || is_method(request, "HEAD")) && (r->kind != ROUTE_OWN || r->body_max == 0);
 }
 
-static void answer_route(ApiContext *c, const Route *r, const HttpRequest *request, const char *rest, HttpResponse *response) {
+static void answer_route(ApiContext *c, const Route *r, const HttpRequest *request, const char *rest,
+                         HttpResponse *response) {
         if (is_method(request, "OPTIONS")) {
                 response->status = 204;
                 response->content_type = NULL;
@@ -186,7 +195,8 @@ void api_handle(ApiContext *c, const HttpRequest *request, HttpResponse *respons
         const char *rest = "";
         const Route *route = find_route(c, request, &rest);
         if (!route)
-                api_error(response, is_method(request, "GET") || is_method(request, "HEAD") ? 404 : 405, "page not found");
+                api_error(response, is_method(request, "GET") || is_method(request, "HEAD") ? 404 : 405,
+                          "page not found");
         else if (!method_fits(request, route))
                 wrong_method(response, route);
         else if (is_method(request, "POST") && route->kind == ROUTE_OWN && http_header(request, "Origin"))

@@ -23,7 +23,8 @@ extern "C" size_t number_format(double v, char out[NUMBER_TEXT_MAX]) {
 extern "C" size_t number_text(double v, char out[NUMBER_TEXT_MAX]) {
         // 2^53 bounds exactness; -0 is no whole number.
         if (v >= 0 && v < 9007199254740992.0 && v == static_cast<double>(static_cast<uint64_t>(v)) && !std::signbit(v))
-                return static_cast<size_t>(std::to_chars(out, out + NUMBER_TEXT_MAX, static_cast<uint64_t>(v)).ptr - out);
+                return static_cast<size_t>(std::to_chars(out, out + NUMBER_TEXT_MAX, static_cast<uint64_t>(v)).ptr -
+                                           out);
         return number_format(v, out);
 }
 
@@ -43,8 +44,8 @@ char *put_u64(uint64_t v, char *out) {
         return std::to_chars(out, out + 20, v).ptr;
 }
 
-// v >= 0 as a whole number over `unit`, a power of ten, if it is one: a decimal of at most 15 digits that reads back as v is the
-// only one, and the shortest. The quotient is rounded once, as reading does. nullptr otherwise.
+// v >= 0 as a whole number over `unit`, a power of ten, if it is one: a decimal of at most 15 digits that reads back as
+// v is the only one, and the shortest. The quotient is rounded once, as reading does. nullptr otherwise.
 char *put_decimal(double v, uint64_t unit, char *out) {
         double scaled = v * static_cast<double>(unit);
         if (!(scaled < 1e15))
@@ -113,11 +114,13 @@ extern "C" size_t number_json(double v, char out[NUMBER_TEXT_MAX]) {
         if (end)
                 return static_cast<size_t>(end - out);
         if (v < 1e-6 || v >= 1e21)
-                return static_cast<size_t>(std::to_chars(at, out + NUMBER_TEXT_MAX, v, std::chars_format::scientific).ptr - out);
+                return static_cast<size_t>(
+                        std::to_chars(at, out + NUMBER_TEXT_MAX, v, std::chars_format::scientific).ptr - out);
         return static_cast<size_t>(put_plain(v, at) - out);
 }
 
-// The shortest digits of 1.2345e+20 are few; what std::to_chars calls fixed would be the exact value of the double instead.
+// The shortest digits of 1.2345e+20 are few; what std::to_chars calls fixed would be the exact value of the double
+// instead.
 extern "C" size_t number_plain(double v, char out[NUMBER_PLAIN_MAX]) {
         char digits[NUMBER_TEXT_MAX];
         if (!std::isfinite(v))

@@ -18,8 +18,8 @@ size_t number_format(double v, char out[NUMBER_TEXT_MAX]);
 size_t number_text(double v, char out[NUMBER_TEXT_MAX]);
 /* As Go's %g, which Prometheus's messages have: an exponent below 1e-4 and from 1e6 on. */
 size_t number_go(double v, char out[NUMBER_TEXT_MAX]);
-/* As Prometheus's JSON has it, which is how Go writes a float ("f" with the shortest digits, "e" below 1e-6 and from 1e21 on):
- * "1000000", "1e+21", "1e-07". Numbers of at most 15 digits are fast. */
+/* As Prometheus's JSON has it, which is how Go writes a float ("f" with the shortest digits, "e" below 1e-6 and from
+ * 1e21 on): "1000000", "1e+21", "1e-07". Numbers of at most 15 digits are fast. */
 size_t number_json(double v, char out[NUMBER_TEXT_MAX]);
 #define NUMBER_PLAIN_MAX 352
 /* The shortest text again, but never with an exponent: "0.0000001"; up to 325 digits. */

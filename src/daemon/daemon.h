@@ -90,7 +90,7 @@ void history_collect_self(Daemon *d);
 /* queries.c: threads that answer queries, once there is a store. */
 int queries_open(Daemon *d) MUST_USE;
 void queries_close(Daemon *d);
-/* After a reload of the settings. */
+/* After a reload of the settings, and when the external labels are known. */
 void queries_configure(Daemon *d);
 void queries_collect_self(Daemon *d);
 /* The experiments that query.features names; -EINVAL, logged, when one is not known. */

@@ -70,7 +70,10 @@ int forwarding_replace(Daemon *d, ForwardConfig *next) {
 
 int forwarding_open(Daemon *d) {
         int r = backend_replace(d, d->settings, d->forward_config);
-        return r < 0 ? r : forwarding_replace(d, TAKE_PTR(d->forward_config));
+        if (r == 0)
+                r = forwarding_replace(d, TAKE_PTR(d->forward_config));
+        queries_configure(d); /* with the external labels */
+        return r;
 }
 
 void forwarding_close(Daemon *d) {

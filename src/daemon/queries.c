@@ -37,8 +37,20 @@ int queries_features(const char *text, unsigned *ret_features) {
         return 0;
 }
 
-static int settings_of(const Settings *settings, ApiQuerySettings *s) {
-        const QuerySettings *q = &settings->query;
+/* `global.external_labels` as a run: what /federate and remote read add. */
+static int put_external(const Daemon *d, Buf *out) {
+        const ForwardConfig *f = d->forward ? forward_config(d->forward) : NULL;
+        Label labels[LABELS_MAX];
+        size_t n = f && f->external_names.n < LABELS_MAX ? f->external_names.n : 0;
+        for (size_t i = 0; i < n; i++) {
+                const char *name = f->external_names.texts[i], *value = f->external_values.texts[i];
+                labels[i] = (Label){ { name, strlen(name) }, { value, strlen(value) } };
+        }
+        return labels_build(labels, n, out) == LABELS_OK ? buf_error(out) : -EINVAL;
+}
+
+static int settings_of(const Daemon *d, ApiQuerySettings *s, Buf *external) {
+        const QuerySettings *q = &d->settings->query;
         api_query_settings_default(s);
         s->limits.timeout = q->timeout;
         s->limits.max_samples = q->max_samples;
@@ -51,12 +63,16 @@ static int settings_of(const Settings *settings, ApiQuerySettings *s) {
         s->concurrency_source = (unsigned)q->concurrency_source;
         s->queue = (unsigned)q->queue;
         s->queue_source = (unsigned)q->queue_source;
-        return queries_features(q->features, &s->features);
+        int r = put_external(d, external);
+        s->external = (const uint8_t *)external->data;
+        s->external_len = external->len;
+        return r < 0 ? r : queries_features(q->features, &s->features);
 }
 
 int queries_open(Daemon *d) {
+        CLEANUP(buf_deinit) Buf external = BUF_NULL;
         ApiQuerySettings s;
-        int r = settings_of(d->settings, &s);
+        int r = settings_of(d, &s, &external);
         if (r == 0)
                 r = api_queries_new(d->loop, store_host_store(d->store), &s, &d->queries);
         d->query_features = r == 0 ? s.features : 0;
@@ -68,11 +84,15 @@ void queries_close(Daemon *d) {
 }
 
 void queries_configure(Daemon *d) {
+        CLEANUP(buf_deinit) Buf external = BUF_NULL;
         ApiQuerySettings s;
-        if (!d->queries || settings_of(d->settings, &s) < 0)
+        if (!d->queries)
                 return;
-        if (api_queries_configure(d->queries, &s) < 0)
-                LOG(LOG_ERROR, "config.queries", LOG_E("error", -ENOMEM));
+        int r = settings_of(d, &s, &external);
+        if (r == 0)
+                r = api_queries_configure(d->queries, &s);
+        if (r < 0)
+                LOG(LOG_ERROR, "config.queries", LOG_E("error", r));
         else
                 d->query_features = s.features;
 }

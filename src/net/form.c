@@ -38,7 +38,8 @@ static char *decode(const char *from, const char *end, char *to) {
                 if (c == '+') {
                         c = ' ';
                 } else if (c == '%') {
-                        int high = end - from >= 2 ? hex_digit(from[0]) : -1, low = end - from >= 2 ? hex_digit(from[1]) : -1;
+                        int high = end - from >= 2 ? hex_digit(from[0]) : -1,
+                            low = end - from >= 2 ? hex_digit(from[1]) : -1;
                         if (high < 0 || low < 0)
                                 return NULL;
                         c = (char)(high << 4 | low);

@@ -1,5 +1,5 @@
-/* Parameters of a request: what follows "?" in a URL, or a body of application/x-www-form-urlencoded (URL standard, section
- * 5). Names may repeat ("match[]"). */
+/* Parameters of a request: what follows "?" in a URL, or a body of application/x-www-form-urlencoded (URL standard,
+ * section 5). Names may repeat ("match[]"). */
 #pragma once
 
 #include "base/cleanup.h"
@@ -21,7 +21,8 @@ typedef struct Form {
 #define FORM_NULL ((Form){ 0 })
 
 void form_deinit(Form *f);
-/* Decodes text and adds what it has; once for a form. 0; -EINVAL: an escape is none, or is a NUL; -E2BIG: over FORM_PARAMS_MAX; -ENOMEM. */
+/* Decodes text and adds what it has; once for a form. 0; -EINVAL: an escape is none, or is a NUL; -E2BIG: over
+ * FORM_PARAMS_MAX; -ENOMEM. */
 int form_parse(Form *f, const char *text, size_t n) MUST_USE;
 /* One more; borrows both. -E2BIG, -ENOMEM. */
 int form_add(Form *f, const char *name, const char *value) MUST_USE;

@@ -3,9 +3,9 @@
  * limits is closed and counted here, and we keep a deadline for each connection, since libmicrohttpd's own
  * starts anew with every byte and a client that sends one in a while would never be late.
  *
- * A held request is a suspended connection: the daemon does not look at it. It is tied to an HttpHeld that whoever answers
- * has; either side may go first and leaves the other one unlinked. An answer is kept with the connection, which is then
- * resumed, so that the daemon calls on_request() once more and finds it. */
+ * A held request is a suspended connection: the daemon does not look at it. It is tied to an HttpHeld that whoever
+ * answers has; either side may go first and leaves the other one unlinked. An answer is kept with the connection, which
+ * is then resumed, so that the daemon calls on_request() once more and finds it. */
 #include "net/http_server.h"
 
 #include "base/scan.h"
@@ -42,7 +42,8 @@
 #define ANSWERS_MAX ((size_t)256 << 20)
 #define HELD_SECONDS 60
 #define CLIENT_GONE 499               /* as others count it; nobody reads it */
-#define WATCH_AFTER MILLISECONDS(10)  /* most answers come before it would be worth a look whether the client is still there */
+#define WATCH_AFTER                                                                                                    \
+        MILLISECONDS(10) /* most answers come before it would be worth a look whether the client is still there */
 #define CLOSE_PATIENCE MILLISECONDS(500)
 #define ACCEPT_BURST 64
 
@@ -313,10 +314,11 @@ static bool put_headers(struct MHD_Response *mhd, const HttpResponse *r, bool ma
 static bool put_cors(struct MHD_Response *mhd, const HttpListener *l, const char *origin) {
         if (!l->cors || !put_header(mhd, "Vary", "Origin"))
                 return !l->cors;
-        return !origin || (put_header(mhd, "Access-Control-Allow-Headers", "Accept, Authorization, Content-Type, Origin") &&
-                           put_header(mhd, "Access-Control-Allow-Methods", "GET, POST, OPTIONS") &&
-                           put_header(mhd, "Access-Control-Expose-Headers", "Date") &&
-                           put_header(mhd, "Access-Control-Allow-Origin", l->cors));
+        return !origin ||
+               (put_header(mhd, "Access-Control-Allow-Headers", "Accept, Authorization, Content-Type, Origin") &&
+                put_header(mhd, "Access-Control-Allow-Methods", "GET, POST, OPTIONS") &&
+                put_header(mhd, "Access-Control-Expose-Headers", "Date") &&
+                put_header(mhd, "Access-Control-Allow-Origin", l->cors));
 }
 
 /* A long answer may take longer. */
@@ -334,7 +336,8 @@ static enum MHD_Result queue(HttpListener *l, struct MHD_Connection *mhd, HttpRe
         compress(r, header_of(mhd, "Accept-Encoding"));
         begin_answer(l, connection_of(mhd), r->body.len);
         CLEANUP(mhd_response_free) struct MHD_Response *response = take_body(&r->body);
-        if (!response || !put_headers(response, r, may_compress) || (r->cors && !put_cors(response, l, header_of(mhd, "Origin"))))
+        if (!response || !put_headers(response, r, may_compress) ||
+            (r->cors && !put_cors(response, l, header_of(mhd, "Origin"))))
                 return MHD_NO;
         if (close && !put_header(response, "Connection", "close"))
                 return MHD_NO;
@@ -357,7 +360,8 @@ static enum MHD_Result answer_error(HttpListener *l, struct MHD_Connection *mhd,
 
 /* ---- requests ---- */
 
-static HttpRequest request_of(const HttpListener *l, struct MHD_Connection *mhd, const Connection *c, const char *url, const char *method) {
+static HttpRequest request_of(const HttpListener *l, struct MHD_Connection *mhd, const Connection *c, const char *url,
+                              const char *method) {
         const char *accept = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, "Accept");
         return (HttpRequest){
                 .method = method,
@@ -379,12 +383,14 @@ static enum MHD_Result add_param(void *context, enum MHD_ValueKind kind, const c
 static bool is_form(const char *content_type) {
         static const char TYPE[] = "application/x-www-form-urlencoded";
         size_t n = sizeof TYPE - 1;
-        return content_type && strncasecmp(content_type, TYPE, n) == 0 && (!content_type[n] || strchr("; \t", content_type[n]));
+        return content_type && strncasecmp(content_type, TYPE, n) == 0 &&
+               (!content_type[n] || strchr("; \t", content_type[n]));
 }
 
 /* What is posted comes first, as Go's net/http has it. */
 static int read_params(struct MHD_Connection *mhd, const Connection *c, Form *f) {
-        int r = c->body.len > 0 && is_form(header_of(mhd, "Content-Type")) ? form_parse(f, c->body.data, c->body.len) : 0;
+        int r = c->body.len > 0 && is_form(header_of(mhd, "Content-Type")) ? form_parse(f, c->body.data, c->body.len)
+                                                                           : 0;
         if (r == 0)
                 (void)MHD_get_connection_values(mhd, MHD_GET_ARGUMENT_KIND, add_param, f);
         return r;
@@ -413,7 +419,8 @@ static void suspend(Connection *c) {
 }
 
 /* Calls the handler. The connection is suspended when it holds the request. */
-static enum MHD_Result answer(HttpListener *l, struct MHD_Connection *mhd, Connection *c, const char *url, const char *method) {
+static enum MHD_Result answer(HttpListener *l, struct MHD_Connection *mhd, Connection *c, const char *url,
+                              const char *method) {
         CLEANUP(form_deinit) Form form = FORM_NULL;
         int bad = read_params(mhd, c, &form);
         if (bad < 0)
@@ -458,7 +465,8 @@ static void resume(Connection *c) {
         set_deadline(c, RESPONSE_SECONDS);
         MHD_resume_connection(c->mhd);
         if (c->listener->timer)
-                loop_timer_again(c->listener->timer, (Duration){ 0 }, (Duration){ 0 }); /* the daemon looks when it is run */
+                loop_timer_again(c->listener->timer, (Duration){ 0 },
+                                 (Duration){ 0 }); /* the daemon looks when it is run */
 }
 
 void http_held_watch(HttpHeld *h, Duration patience, void (*gone)(void *context), void *context) {
@@ -516,7 +524,8 @@ static enum MHD_Result count_length(void *context, enum MHD_ValueKind kind, cons
 }
 
 /* The length that a POST declares, or a status with which it is refused; 0 for a good one. */
-static int check_post(HttpListener *l, struct MHD_Connection *mhd, Connection *c, const char *url, const char *method, const LengthCount *n) {
+static int check_post(HttpListener *l, struct MHD_Connection *mhd, Connection *c, const char *url, const char *method,
+                      const LengthCount *n) {
         HttpRequest request = request_of(l, mhd, c, url, method);
         c->body_limit = l->body_limit ? l->body_limit(l->context, &request) : 0;
         if (c->body_limit == 0)
@@ -544,7 +553,8 @@ static const char *refusal(int status) {
 }
 
 /* The header is complete: refuse what can be refused before anything else is read. */
-static enum MHD_Result begin_request(HttpListener *l, struct MHD_Connection *mhd, Connection *c, const char *url, const char *method) {
+static enum MHD_Result begin_request(HttpListener *l, struct MHD_Connection *mhd, Connection *c, const char *url,
+                                     const char *method) {
         c->busy = true;
         c->uploaded = c->body_limit = 0;
         c->body_error = 0;
@@ -558,11 +568,13 @@ static enum MHD_Result begin_request(HttpListener *l, struct MHD_Connection *mhd
         LengthCount n = { 0 };
         (void)MHD_get_connection_values(mhd, MHD_HEADER_KIND, count_length, &n);
         if (n.lengths + n.encodings > 1)
-                return answer_error(l, mhd, MHD_HTTP_BAD_REQUEST, "more than one Content-Length or Transfer-Encoding\n");
+                return answer_error(l, mhd, MHD_HTTP_BAD_REQUEST,
+                                    "more than one Content-Length or Transfer-Encoding\n");
         if (strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0 ||
             strcmp(method, MHD_HTTP_METHOD_OPTIONS) == 0)
                 return MHD_YES;
-        int status = strcmp(method, MHD_HTTP_METHOD_POST) == 0 ? check_post(l, mhd, c, url, method, &n) : MHD_HTTP_METHOD_NOT_ALLOWED;
+        int status = strcmp(method, MHD_HTTP_METHOD_POST) == 0 ? check_post(l, mhd, c, url, method, &n)
+                                                               : MHD_HTTP_METHOD_NOT_ALLOWED;
         if (status)
                 return answer_error(l, mhd, status, refusal(status));
         c->body = BUF_WITH_LIMIT(c->body_limit);
@@ -604,7 +616,8 @@ static enum MHD_Result take_upload(HttpListener *l, Connection *c, const char *b
         return c->uploaded / DRAIN_FACTOR <= c->body_limit ? MHD_YES : MHD_NO;
 }
 
-static enum MHD_Result finish_request(HttpListener *l, struct MHD_Connection *mhd, Connection *c, const char *url, const char *method) {
+static enum MHD_Result finish_request(HttpListener *l, struct MHD_Connection *mhd, Connection *c, const char *url,
+                                      const char *method) {
         if (c->answering == ANSWER_READY) {
                 c->answering = ANSWER_NOW;
                 return queue(l, mhd, &c->later, false);

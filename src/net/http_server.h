@@ -1,12 +1,14 @@
 /* HTTP/1.1 server: libmicrohttpd behind an interface of ours, driven by our loop, no threads.
  *
  * Bodies are built whole in a Buf (bounded by its limit), compressed when the client accepts gzip and
- * the body is worth it, unless whoever made the body has done so. Limits: 512 connections, 64 per address, 10 s for headers, 32 KiB of
- * them, 60 s idle, 60 s to take an answer and one more for each 64 KiB, 256 MiB of late answers on their way (503).
+ * the body is worth it, unless whoever made the body has done so. Limits: 512 connections, 64 per address, 10 s for
+ * headers, 32 KiB of them, 60 s idle, 60 s to take an answer and one more for each 64 KiB, 256 MiB of late answers on
+ * their way (503).
  *
- * GET, HEAD and OPTIONS are served, and POST where http_listener_accept() allows it (others: 405). What is posted is read whole before
- * the handler is called: at most as many bytes as the listener's user says (413), as fast as 1 KiB a second and within
- * 2 minutes (cut), all connections together 64 MiB (503). A handler may keep the client waiting with http_hold(). */
+ * GET, HEAD and OPTIONS are served, and POST where http_listener_accept() allows it (others: 405). What is posted is
+ * read whole before the handler is called: at most as many bytes as the listener's user says (413), as fast as 1 KiB a
+ * second and within 2 minutes (cut), all connections together 64 MiB (503). A handler may keep the client waiting with
+ * http_hold(). */
 #pragma once
 
 #include "base/buf.h"
@@ -56,15 +58,17 @@ void http_add_number(HttpResponse *r, const char *name, uint64_t value);
 
 typedef void (*HttpHandler)(void *context, const HttpRequest *request, HttpResponse *response);
 
-/* An answer that comes later. In a handler, http_hold() says that the response is not to be sent when the handler returns; it
- * is NULL without memory and while the listener closes, and then it is sent. The client waits at most 60 s, then it is cut off. */
+/* An answer that comes later. In a handler, http_hold() says that the response is not to be sent when the handler
+ * returns; it is NULL without memory and while the listener closes, and then it is sent. The client waits at most 60 s,
+ * then it is cut off. */
 typedef struct HttpHeld HttpHeld;
 HttpHeld *http_hold(const HttpRequest *r) MUST_USE;
 /* Sends the answer, of which the body is taken, if the client and the listener are still there. In any case `h` is gone
  * then: returns NULL. From the loop's thread. */
 HttpHeld *http_held_answer(HttpHeld *h, HttpResponse *response);
-/* The client may wait for `patience` instead of 60 s. gone(context) is called once, from the loop's thread, when nobody waits any more (the
- * client has closed, was cut off, or the listener closes), and not after http_held_answer(), which must still be called. */
+/* The client may wait for `patience` instead of 60 s. gone(context) is called once, from the loop's thread, when nobody
+ * waits any more (the client has closed, was cut off, or the listener closes), and not after http_held_answer(), which
+ * must still be called. */
 void http_held_watch(HttpHeld *h, Duration patience, void (*gone)(void *context), void *context);
 
 typedef struct HttpServerStats {
@@ -76,13 +80,15 @@ typedef struct HttpServerStats {
  * a stale one replaced). 0 or negative errno (-EADDRINUSE, -EACCES, ...). */
 int http_listen(Loop *loop, const char *address, HttpHandler handler, void *context,
                 HttpListener **ret_listener) MUST_USE;
-/* How many bytes a request may post (method and path are set, and the headers); 0: none at all (405). Without one no POST is accepted. */
+/* How many bytes a request may post (method and path are set, and the headers); 0: none at all (405). Without one no
+ * POST is accepted. */
 typedef size_t (*HttpBodyLimit)(void *context, const HttpRequest *request);
 void http_listener_accept(HttpListener *l, HttpBodyLimit limit);
-/* What answers with `cors` tell browsers: "*", an origin ("https://grafana.example"), or nothing at all (NULL, as it is at first). Copied. */
+/* What answers with `cors` tell browsers: "*", an origin ("https://grafana.example"), or nothing at all (NULL, as it is
+ * at first). Copied. */
 int http_listener_cors(HttpListener *l, const char *origin) MUST_USE;
-/* Stops listening at once, answers those that are held with 503, gives answers under way half a second, closes every connection.
- * Not from a handler. */
+/* Stops listening at once, answers those that are held with 503, gives answers under way half a second, closes every
+ * connection. Not from a handler. */
 HttpListener *http_listener_close(HttpListener *l);
 /* The port bound, for ":0" in tests; 0 for a Unix socket. */
 int http_listener_port(const HttpListener *l);

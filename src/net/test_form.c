@@ -24,7 +24,9 @@ static void expect(const char *text, size_t n, const char *const pairs[][2]) {
 }
 
 static void pairs_are_decoded(void **state) {
-        static const char *const PAIRS[][2] = { { "query", "1 + 1" }, { "match[]", "a{b=\"\xc3\xbc\"}" }, { "match[]", "" }, { "x", "" }, { "", "=y" } };
+        static const char *const PAIRS[][2] = {
+                { "query", "1 + 1" }, { "match[]", "a{b=\"\xc3\xbc\"}" }, { "match[]", "" }, { "x", "" }, { "", "=y" }
+        };
         (void)state;
         expect("query=1+%2B+1&match%5B%5D=a{b=%22%c3%BC%22}&match[]=&x&==y", 5, PAIRS);
         expect("", 0, NULL);

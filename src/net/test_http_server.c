@@ -83,7 +83,8 @@ static void handle_post(Server *s, const HttpRequest *request, HttpResponse *res
         for (size_t i = 0; i < request->body_len; i++)
                 sum += request->body[i];
         http_add_number(response, "Retry-After", 17);
-        buf_printf(&response->body, "%s %zu %lu %s", request->method, request->body_len, (unsigned long)sum, type ? type : "(none)");
+        buf_printf(&response->body, "%s %zu %lu %s", request->method, request->body_len, (unsigned long)sum,
+                   type ? type : "(none)");
 }
 
 static void on_gone(void *context) {
@@ -109,7 +110,8 @@ static void handle(void *context, const HttpRequest *request, HttpResponse *resp
         } else if (strcmp(request->path, "/watched") == 0) {
                 s->watched = http_hold(request);
                 if (s->watched)
-                        http_held_watch(s->watched, SECONDS(strcmp(http_query(request, "wait"), "long") == 0 ? 60 : 1), on_gone, s);
+                        http_held_watch(s->watched, SECONDS(strcmp(http_query(request, "wait"), "long") == 0 ? 60 : 1),
+                                        on_gone, s);
         } else if (strcmp(request->path, "/gone") == 0) {
                 buf_printf(&response->body, "%u", s->gone);
         } else if (strcmp(request->path, "/packed") == 0) {
@@ -760,7 +762,8 @@ static void parameters_of_url_and_form(void **state) {
         CLEANUP_FD int fd = dial_post();
         GET(fd, "/params?match[]=a%7Bb%3D%22c%22%7D&match%5B%5D=x+y&flag&e=", "", a);
         assert_true(body_is(&a, "GET from 127.0.0.50: match[]=a{b=\"c\"} match[]=x y flag= e="));
-        POST(fd, "/post/params?q=url&only=url", "Content-Length: 16\r\nContent-Type: application/x-www-form-urlencoded; charset=utf-8\r\n",
+        POST(fd, "/post/params?q=url&only=url",
+             "Content-Length: 16\r\nContent-Type: application/x-www-form-urlencoded; charset=utf-8\r\n",
              "q=1%2B1&match[]=", b);
         assert_true(body_is(&b, "POST from 127.0.0.50: q=1+1 match[]= q=url only=url"));
         POST(fd, "/post/params?q=url", "Content-Length: 3\r\nContent-Type: text/plain\r\n", "q=1", c); /* no form */

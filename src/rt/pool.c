@@ -1,5 +1,5 @@
-/* One lock for everything: jobs are long (a query), so taking one is rare. A source has a queue of its own; the sources that have
- * something waiting stand in a ring, and whoever is served goes to its end.
+/* One lock for everything: jobs are long (a query), so taking one is rare. A source has a queue of its own; the sources
+ * that have something waiting stand in a ring, and whoever is served goes to its end.
  *
  * A call of pool_parallel() is a group: its caller and idle threads take the next number of it until there is none. */
 #include "rt/pool.h"
@@ -278,7 +278,8 @@ static void on_wake(void *context, int events) {
 
 static bool is_full(const Pool *p, const char *name) {
         const Source *s = source_find((Pool *)(uintptr_t)p, name);
-        return p->stop || p->stats.waiting >= p->options.max_waiting || (s && s->waiting >= p->options.max_waiting_source);
+        return p->stop || p->stats.waiting >= p->options.max_waiting ||
+               (s && s->waiting >= p->options.max_waiting_source);
 }
 
 static int add_job(Pool *p, const char *source, PoolWork work, PoolDone done, void *job) {

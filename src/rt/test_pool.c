@@ -101,7 +101,9 @@ static void run_until_done(Bench *b, size_t n) {
 }
 
 static void sources_take_turns(void **state) {
-        static const PoolOptions O = { .name = "test-pool-name", .threads = 1, .max_waiting = 100, .max_waiting_source = 50 };
+        static const PoolOptions O = {
+                .name = "test-pool-name", .threads = 1, .max_waiting = 100, .max_waiting_source = 50
+        };
         CLEANUP(bench_deinit) Bench b;
         TestJob jobs[10];
         (void)state;
@@ -150,7 +152,9 @@ static void a_full_queue_refuses(void **state) {
 }
 
 static void a_source_runs_so_many_at_a_time(void **state) {
-        static const PoolOptions O = { .name = "test", .threads = 3, .max_waiting = 100, .max_waiting_source = 50, .max_running_source = 1 };
+        static const PoolOptions O = {
+                .name = "test", .threads = 3, .max_waiting = 100, .max_waiting_source = 50, .max_running_source = 1
+        };
         CLEANUP(bench_deinit) Bench b;
         TestJob jobs[6];
         (void)state;

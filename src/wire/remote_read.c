@@ -136,7 +136,8 @@ enum { SAMPLE_VALUE = 1, SAMPLE_TIME = 2, HISTOGRAM_TIME = 15 };
 enum { CHUNK_MIN = 1, CHUNK_MAX = 2, CHUNK_TYPE = 3, CHUNK_DATA = 4, CHUNK_XOR = 1 };
 enum { FRAME_QUERY = 2 };
 
-/* Room for the length of a message, written when it is known: a varint that is longer than it need be is read all the same. */
+/* Room for the length of a message, written when it is known: a varint that is longer than it need be is read all the
+ * same. */
 #define LENGTH_BYTES 4u
 
 static void put_varint(Buf *out, uint64_t v) {

@@ -1,5 +1,5 @@
-/* Prometheus's remote read (prometheus.ReadRequest, ReadResponse, ChunkedReadResponse): what is asked, and the pieces of which an
- * answer is made. Labels are canonical runs (model/labels.h), which are field 1 of a series as they are. */
+/* Prometheus's remote read (prometheus.ReadRequest, ReadResponse, ChunkedReadResponse): what is asked, and the pieces
+ * of which an answer is made. Labels are canonical runs (model/labels.h), which are field 1 of a series as they are. */
 #pragma once
 
 #include "base/buf.h"
@@ -40,8 +40,8 @@ void read_put_histogram(Buf *out, int64_t time_ms, const uint8_t *bytes, size_t 
 /* The samples as chunks, with the first and the last time of each. */
 void read_put_chunks(Buf *out, const int64_t *times, const double *values, size_t n);
 
-/* A frame of a streamed answer: a ChunkedReadResponse of the series in `series` (each a field 1) for one query, with its length and its
- * checksum. */
+/* A frame of a streamed answer: a ChunkedReadResponse of the series in `series` (each a field 1) for one query, with
+ * its length and its checksum. */
 void read_put_frame(Buf *out, const Buf *series, size_t query);
 /* `in` as a block of snappy. 0 or -ENOMEM. */
 int read_compress(const Buf *in, Buf *ret_out) MUST_USE;

@@ -227,6 +227,22 @@ groups:
         assert value(after, "parallax_queries_abandoned_total") > (value(before, "parallax_queries_abandoned_total") or 0)
         assert time.monotonic() - begin < 30
 
+    @test("settings: external labels are added to what others take, where there is none")
+    def _():
+        path = pair.dir + "/parallax.yaml"
+        base = open(path).read()
+        with open(path, "w") as f:
+            f.write(base + "global: {external_labels: {site: ber1, job: other}}\n")
+        assert ours("/-/reload", method="POST").status == 200
+        lines = parse(re.sub(r" \d+$", "", ours("/federate", {"match[]": ["up", "demo_extreme"]}).body.decode(), flags=re.M))
+        assert {dict(labels)["site"] for _, labels in lines} == {"ber1"}, lines
+        assert {dict(labels)["job"] for name, labels in lines if name == "up"} == {"node"}, lines
+        assert {dict(labels)["job"] for name, labels in lines if name == "demo_extreme"} == {"other"}, lines
+        with open(path, "w") as f:
+            f.write(base)
+        assert ours("/-/reload", method="POST").status == 200
+        assert b"ber1" not in ours("/federate", {"match[]": "up"}).body
+
     @test("settings: every path begins with the prefix")
     def _():
         other = servers.Parallax(pair.dir + "/prefixed")

@@ -140,8 +140,8 @@ static ExemplarAnswer compare(const ExemplarSlot *newest, const uint8_t *labels,
                               int64_t time_ms) {
         if (time_ms != newest->time_ms)
                 return time_ms < newest->time_ms ? EXEMPLAR_OLDER : EXEMPLAR_TAKEN;
-        if (memcmp(&value, &newest->value, sizeof value) == 0 && len == newest->labels_len &&
-            memcmp(labels, newest->labels, len) == 0)
+        bool same_labels = len == newest->labels_len && (len == 0 || memcmp(labels, newest->labels, len) == 0);
+        if (same_labels && memcmp(&value, &newest->value, sizeof value) == 0)
                 return EXEMPLAR_SAME;
         return value < newest->value ? EXEMPLAR_OLDER : EXEMPLAR_TAKEN;
 }

@@ -4,9 +4,13 @@
 #include "ingest/refusal.h"
 
 /* False with the response filled: nothing can be taken. Asked before anything of the request is looked at. */
-static bool may_write(const ApiContext *c, HttpResponse *response) {
+static bool may_write(const ApiContext *c, const HttpRequest *request, HttpResponse *response) {
         if (!c->sink) {
                 api_error(response, 404, "this parallaxd keeps no store");
+                return false;
+        }
+        if (!http_header(request, "Content-Length") && !http_header(request, "Transfer-Encoding")) {
+                api_error(response, 411, "a Content-Length is needed: something is to be written");
                 return false;
         }
         return !ack_queue_full(c->acks) || ingest_refuse(response, 503, 1, "too many requests wait for the disk");
@@ -28,7 +32,7 @@ static void answer_when_durable(ApiContext *c, const HttpRequest *request, HttpR
 void api_write(ApiContext *c, const HttpRequest *request, const char *rest, HttpResponse *response) {
         uint64_t ticket = 0;
         (void)rest;
-        if (may_write(c, response) && remote_write_take(c->remote_write, c->sink, request, response, &ticket))
+        if (may_write(c, request, response) && remote_write_take(c->remote_write, c->sink, request, response, &ticket))
                 answer_when_durable(c, request, response, ticket);
 }
 
@@ -36,6 +40,6 @@ void api_import(ApiContext *c, const HttpRequest *request, const char *rest, Htt
         uint64_t ticket = 0;
         WallTime now = c->wall ? c->wall() : wall_now();
         (void)rest;
-        if (may_write(c, response) && text_import_take(c->import, c->sink, now, request, response, &ticket))
+        if (may_write(c, request, response) && text_import_take(c->import, c->sink, now, request, response, &ticket))
                 answer_when_durable(c, request, response, ticket);
 }

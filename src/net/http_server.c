@@ -531,7 +531,7 @@ static int check_post(HttpListener *l, struct MHD_Connection *mhd, Connection *c
         if (c->body_limit == 0)
                 return MHD_HTTP_METHOD_NOT_ALLOWED;
         if (n->lengths == 0 && n->encodings == 0)
-                return MHD_HTTP_LENGTH_REQUIRED;
+                return 0; /* there is no body (RFC 9112 §6.3): "curl -X POST" */
         const char *encoding = MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, MHD_HTTP_HEADER_TRANSFER_ENCODING);
         if (n->lengths == 0)
                 return strcasecmp(encoding, "chunked") == 0 ? 0 : MHD_HTTP_BAD_REQUEST;
@@ -545,7 +545,6 @@ static int check_post(HttpListener *l, struct MHD_Connection *mhd, Connection *c
 static const char *refusal(int status) {
         switch (status) {
         case MHD_HTTP_METHOD_NOT_ALLOWED: return "only GET and HEAD are served here\n";
-        case MHD_HTTP_LENGTH_REQUIRED: return "a Content-Length is needed\n";
         case MHD_HTTP_CONTENT_TOO_LARGE: return "the body is longer than is accepted here\n";
         case MHD_HTTP_SERVICE_UNAVAILABLE: return "too many bodies are on their way; try again\n";
         default: return "Content-Length is no number, or Transfer-Encoding is not chunked\n";

@@ -1,4 +1,5 @@
-// node ask.js DIRECTORY URL END: what three clients from npm get from a server, as one line of JSON: {"client.call": answer or "error: ..."}.
+// node ask.js DIRECTORY URL END: what three clients from npm get from a server, as one line of JSON:
+// {"client.call": answer or "error: ..."}.
 // DIRECTORY has node_modules; END is the time of the newest samples, in seconds.
 const { createRequire } = require('module');
 const load = createRequire(process.argv[2] + '/ask.js');
@@ -50,7 +51,8 @@ async function prometheusQuery() {
   const from = new Date(start * 1000);
   await ask('query.instant', async () => sorted((await driver.instantQuery('up', at)).result));
   await ask('query.scalar', async () => await driver.instantQuery('scalar(sum(up)) * 2', at));
-  await ask('query.range', async () => sorted((await driver.rangeQuery('demo_temperature_celsius', from, at, 60)).result));
+  const metric = 'demo_temperature_celsius';
+  await ask('query.range', async () => sorted((await driver.rangeQuery(metric, from, at, 60)).result));
   await ask('query.error', () => driver.instantQuery('sum(', at));
   await ask('query.series', async () => sorted(await driver.series('up', from, at)));
   await ask('query.series of two', async () => sorted(await driver.series(['up', 'demo_text'], from, at)));
@@ -70,13 +72,15 @@ async function perses() {
   const options = { datasourceUrl: url };
   const data = async (promise) => {
     const { status, data, error, errorType } = await promise;
-    return { status, errorType, error, data: Array.isArray(data?.result) ? sorted(data.result) : Array.isArray(data) ? sorted(data) : data };
+    const list = data?.result ?? data;
+    return { status, errorType, error, data: Array.isArray(list) ? sorted(list) : list };
   };
   await ask('perses.healthCheck', () => client.healthCheck(options)());
   await ask('perses.instantQuery', () => data(client.instantQuery({ query: 'demo_extreme', time: end }, options)));
   await ask('perses.rangeQuery', () => data(client.rangeQuery({ query: 'up', start, end, step: 30 }, options)));
   await ask('perses.labelNames', () => data(client.labelNames({ 'match[]': ['up'], start, end }, options)));
-  await ask('perses.labelValues', () => data(client.labelValues({ labelName: 'instance', 'match[]': ['up'], start, end }, options)));
+  const values = { labelName: 'instance', 'match[]': ['up'], start, end };
+  await ask('perses.labelValues', () => data(client.labelValues(values, options)));
   await ask('perses.series', () => data(client.series({ 'match[]': ['up'], start, end }, options)));
   await ask('perses.metricMetadata', () => data(client.metricMetadata({ metric: 'up' }, options)));
   await ask('perses.parseQuery', () => data(client.parseQuery({ query: 'up > 1' }, options)));

@@ -1,4 +1,5 @@
-"""Parallax and Debian's Prometheus with the same samples, for the tests of the API: what one answers the other must answer."""
+"""Parallax and Debian's Prometheus with the same samples, for the tests of the API: what one answers, the other
+must answer."""
 import gzip
 import math
 import random
@@ -21,10 +22,13 @@ def series():
         instance = f"host-{n}:9100"
         offset = rng.randrange(1000)
         yield "up", "gauge", {"job": "node", "instance": instance}, lambda i, n=n: float(i % 50 != n)
-        yield "demo_cpu_seconds_total", "counter", {"job": "node", "instance": instance, "mode": "idle"}, lambda i, o=offset: float((i * 14 + o) % 9000)
-        yield "demo_cpu_seconds_total", "counter", {"job": "node", "instance": instance, "mode": "user"}, lambda i, o=offset: (i * 1.37 + o) / 3
-        yield "demo_temperature_celsius", "gauge", {"job": "node", "instance": instance}, lambda i, n=n: 20 + 7 * math.sin(i / 40 + n)
-    extremes = [0.0, -0.0, 1e-7, 1.5e-6, 1e6, 1e15, 1e21, 1.7976931348623157e308, 5e-324, math.inf, -math.inf, math.nan, 123456789.125, 0.1 + 0.2]
+        host = {"job": "node", "instance": instance}
+        idle, user = {**host, "mode": "idle"}, {**host, "mode": "user"}
+        yield "demo_cpu_seconds_total", "counter", idle, lambda i, o=offset: float((i * 14 + o) % 9000)
+        yield "demo_cpu_seconds_total", "counter", user, lambda i, o=offset: (i * 1.37 + o) / 3
+        yield "demo_temperature_celsius", "gauge", host, lambda i, n=n: 20 + 7 * math.sin(i / 40 + n)
+    extremes = [0.0, -0.0, 1e-7, 1.5e-6, 1e6, 1e15, 1e21, 1.7976931348623157e308, 5e-324, math.inf, -math.inf, math.nan,
+        123456789.125, 0.1 + 0.2]
     for n, v in enumerate(extremes):
         yield "demo_extreme", "gauge", {"n": str(n)}, lambda i, v=v: v
     yield "demo_text", "gauge", {"text": "<b>&\"quoted\" \\ ünï \u2028 日本"}, lambda i: 1.0
@@ -42,7 +46,8 @@ def openmetrics(begin):
         for i in range(POINTS):
             v = value(i)
             if v is not None:
-                lines.append(f"{metric}{{{text}}} {repr(v).replace('inf', 'Inf').replace('nan', 'NaN')} {begin + i * STEP}")
+                number = repr(v).replace("inf", "Inf").replace("nan", "NaN")
+                lines.append(f"{metric}{{{text}}} {number} {begin + i * STEP}")
     return "\n".join(lines) + "\n# EOF\n"
 
 
@@ -87,14 +92,22 @@ class Pair:
             f.write(text)
         self.theirs = servers.Prometheus(self.dir + "/prometheus")
         os.makedirs(self.theirs.dir)
-        subprocess.run(["promtool", "tsdb", "create-blocks-from", "openmetrics", self.dir + "/samples.om", self.theirs.dir],
+        subprocess.run(["promtool", "tsdb", "create-blocks-from", "openmetrics", self.dir + "/samples.om",
+            self.theirs.dir],
                        check=True, capture_output=True)
         self.ours = servers.Parallax(self.dir + "/parallax")
         with open(self.dir + "/parallax.yaml", "w") as f:
             f.write(f"runtime_dir: {self.dir}\n" + config)
         self.ours.extra = ["--config", self.dir + "/parallax.yaml", *extra]
-        self.theirs.start()
-        self.ours.start()
+        try:
+            self.theirs.start()
+            self.ours.start()
+            self.fill(text)
+        except BaseException:
+            self.close()
+            raise
+
+    def fill(self, text):
         head, lines, parts = [], [], []
         for line in text.split("\n")[:-2]:
             (head if line.startswith("#") else lines).append(line)

@@ -29,7 +29,7 @@
 
 #include "base/crc32c.h"
 #include "base/protobuf.h"
-#include "base/scan.h"
+#include "forward/segment.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -40,8 +40,7 @@
 #define HEADER_CRC 60
 #define CHANGE 24
 #define LAYOUT_BIT UINT32_C(0x80000000)
-#define NUMBER_MAX 999999999u
-#define NAME_MAX_BYTES 20
+#define PREFIX "ack-"
 #define FILE_MAX ((uint64_t)64 << 10) /* then a new one is begun */
 #define READ_MAX ((size_t)4 << 20)
 
@@ -57,22 +56,6 @@ struct Checkpoint {
         bool dirty, failed; /* has changes that are not synced; is not to be written or synced any more */
         bool others;        /* there may be older files */
 };
-
-static void file_name(uint32_t number, char ret_name[NAME_MAX_BYTES]) {
-        assert(number > 0 && number <= NUMBER_MAX);
-        (void)snprintf(ret_name, NAME_MAX_BYTES, "ack-%08" PRIu32, number);
-}
-
-static bool number_of(const char *name, uint32_t *ret_number) {
-        uint64_t v;
-        char again[NAME_MAX_BYTES];
-        if (strncmp(name, "ack-", 4) != 0 || !span_u64((Span){ name + 4, strlen(name) - 4 }, &v) || v == 0 ||
-            v > NUMBER_MAX)
-                return false;
-        file_name((uint32_t)v, again);
-        *ret_number = (uint32_t)v;
-        return strcmp(again, name) == 0;
-}
 
 /* ---- Bytes ---- */
 
@@ -143,13 +126,13 @@ bool checkpoint_read(const uint8_t *bytes, size_t n, CheckpointState *ret_state)
 /* ---- Opening ---- */
 
 static bool read_file(Vfs *v, uint32_t number, CheckpointState *ret_state) {
-        char name[NAME_MAX_BYTES];
+        char name[QUEUE_NAME_MAX];
         VfsFile *f = NULL;
         CLEANUP_FREE uint8_t *bytes = malloc(READ_MAX);
         CLEANUP_FREE CheckpointState *state = calloc(1, sizeof *state);
         if (!bytes || !state)
                 return false;
-        file_name(number, name);
+        queue_file_name(PREFIX, number, name);
         if (vfs_open(v, name, VFS_READ, &f) < 0)
                 return false;
         ssize_t n = vfs_pread(v, f, bytes, READ_MAX, 0);
@@ -165,7 +148,7 @@ static int list_files(Vfs *v, Buf *ret_numbers) {
         int r = vfs_list(v, &names);
         for (size_t at = 0; r == 0 && at < names.len; at += strlen(names.data + at) + 1) {
                 uint32_t number;
-                if (number_of(names.data + at, &number))
+                if (queue_file_number(PREFIX, names.data + at, &number))
                         buf_put(ret_numbers, &number, sizeof number);
         }
         return r < 0 ? r : buf_error(ret_numbers);
@@ -194,7 +177,7 @@ int checkpoint_open(Vfs *vfs, Checkpoint **ret_checkpoint) {
         c->vfs = vfs;
         lock_init(&c->lock, "checkpoint");
         int r = find(vfs, &c->state, &c->number);
-        if (r == 0 && c->number >= NUMBER_MAX)
+        if (r == 0 && c->number >= QUEUE_NUMBER_MAX)
                 r = -EOVERFLOW;
         if (r < 0) {
                 (void)checkpoint_close(c);
@@ -241,14 +224,14 @@ static void put_state(const CheckpointState *s, uint32_t number, Buf *out) {
 
 /* A file with all that is known, in force once it is written. The older one stays until the next commit. */
 static int begin_file(Checkpoint *c) {
-        char name[NAME_MAX_BYTES];
+        char name[QUEUE_NAME_MAX];
         CLEANUP(buf_deinit) Buf bytes = BUF_NULL;
         VfsFile *f = NULL;
-        if (c->number == NUMBER_MAX)
+        if (c->number == QUEUE_NUMBER_MAX)
                 return -EOVERFLOW;
         c->number++; /* one that failed is not tried again */
         put_state(&c->state, c->number, &bytes);
-        file_name(c->number, name);
+        queue_file_name(PREFIX, c->number, name);
         int r = buf_error(&bytes);
         if (r == 0)
                 r = vfs_open(c->vfs, name, VFS_CREATE, &f);
@@ -302,11 +285,11 @@ static int remove_older(Checkpoint *c, uint32_t below) {
         int r = list_files(c->vfs, &numbers);
         for (size_t at = 0; r == 0 && at < numbers.len; at += sizeof(uint32_t)) {
                 uint32_t number;
-                char name[NAME_MAX_BYTES];
+                char name[QUEUE_NAME_MAX];
                 memcpy(&number, numbers.data + at, sizeof number);
                 if (number >= below)
                         continue;
-                file_name(number, name);
+                queue_file_name(PREFIX, number, name);
                 r = vfs_unlink(c->vfs, name);
         }
         return r;
@@ -314,9 +297,9 @@ static int remove_older(Checkpoint *c, uint32_t below) {
 
 /* By a handle of its own, so that the sender can go on writing meanwhile. */
 static int sync_file(Checkpoint *c, uint32_t number) {
-        char name[NAME_MAX_BYTES];
+        char name[QUEUE_NAME_MAX];
         VfsFile *f = NULL;
-        file_name(number, name);
+        queue_file_name(PREFIX, number, name);
         int r = vfs_open(c->vfs, name, VFS_APPEND, &f);
         if (r == 0)
                 r = vfs_sync(c->vfs, f);

@@ -91,17 +91,6 @@ static void bind_metadata(const YamlNode *n, const char *where, void *member, Ya
         yaml_bind(n, where, FIELDS, ARRAY_LEN(FIELDS), member, e);
 }
 
-static int add_header(HttpFetchOptions *o, const char *name, const char *value) {
-        char **headers = reallocarray(o->headers, o->n_headers + 1, sizeof *headers);
-        if (!headers)
-                return -ENOMEM;
-        o->headers = headers;
-        if (asprintf(&headers[o->n_headers], "%s: %s", name, value) < 0)
-                return -ENOMEM;
-        o->n_headers++;
-        return 0;
-}
-
 static bool header_is_free(const char *name) {
         static const char *const RESERVED[] = { "Authorization",      "Host",
                                                 "Content-Encoding",   "Content-Length",
@@ -137,7 +126,7 @@ static void bind_headers(const YamlNode *n, const char *where, void *member, Yam
                 else if (o->n_headers >= HTTP_FETCH_HEADERS_MAX / 2)
                         yaml_error(e, c->line, c->column, "%s: found more than %u headers", where,
                                    HTTP_FETCH_HEADERS_MAX / 2);
-                else if (add_header(o, c->key->text, c->text) < 0)
+                else if (http_fetch_options_header(o, c->key->text, c->text) < 0)
                         yaml_error(e, 0, 0, "out of memory");
 }
 
@@ -335,15 +324,6 @@ int forward_config_load(const char *path, bool must_exist, ForwardConfig **ret_c
 
 /* ---- Comparing ---- */
 
-static bool texts_equal(const YamlTexts *a, const YamlTexts *b) {
-        if (a->n != b->n)
-                return false;
-        for (size_t i = 0; i < a->n; i++)
-                if (strcmp(a->texts[i], b->texts[i]) != 0)
-                        return false;
-        return true;
-}
-
 static bool senders_equal(const SenderOptions *a, const SenderOptions *b) {
         return a->capacity == b->capacity && a->min_shards == b->min_shards && a->max_shards == b->max_shards &&
                a->max_samples_per_send == b->max_samples_per_send &&
@@ -362,8 +342,8 @@ static bool targets_equal(const ForwardTargetConfig *a, const ForwardTargetConfi
 }
 
 bool forward_config_equal(const ForwardConfig *a, const ForwardConfig *b) {
-        if (a->n_targets != b->n_targets || !texts_equal(&a->external_names, &b->external_names) ||
-            !texts_equal(&a->external_values, &b->external_values))
+        if (a->n_targets != b->n_targets || !yaml_texts_equal(&a->external_names, &b->external_names) ||
+            !yaml_texts_equal(&a->external_values, &b->external_values))
                 return false;
         for (size_t i = 0; i < a->n_targets; i++)
                 if (!targets_equal(a->targets[i], b->targets[i]))

@@ -91,21 +91,27 @@ enum {
 static_assert(HEADER_CRC + 4 == QUEUE_HEADER && RECORD_NEWEST + 8 == QUEUE_RECORD_HEADER, "layout");
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "numbers are stored as they are");
 
-void queue_segment_name(uint32_t number, char ret_name[QUEUE_NAME_MAX]) {
+#define SEGMENT_PREFIX "queue-"
+
+void queue_file_name(const char *prefix, uint32_t number, char ret_name[QUEUE_NAME_MAX]) {
         assert(number > 0 && number <= QUEUE_NUMBER_MAX);
-        (void)snprintf(ret_name, QUEUE_NAME_MAX, "queue-%08" PRIu32, number);
+        (void)snprintf(ret_name, QUEUE_NAME_MAX, "%s%08" PRIu32, prefix, number);
 }
 
-/* Only names that queue_segment_name() makes. */
-static bool number_of(const char *name, uint32_t *ret_number) {
+bool queue_file_number(const char *prefix, const char *name, uint32_t *ret_number) {
         uint64_t v;
         char again[QUEUE_NAME_MAX];
-        if (strncmp(name, "queue-", 6) != 0 || !span_u64((Span){ name + 6, strlen(name) - 6 }, &v) || v == 0 ||
+        size_t n = strlen(prefix);
+        if (strncmp(name, prefix, n) != 0 || !span_u64((Span){ name + n, strlen(name) - n }, &v) || v == 0 ||
             v > QUEUE_NUMBER_MAX)
                 return false;
-        queue_segment_name((uint32_t)v, again);
+        queue_file_name(prefix, (uint32_t)v, again);
         *ret_number = (uint32_t)v;
         return strcmp(again, name) == 0;
+}
+
+void queue_segment_name(uint32_t number, char ret_name[QUEUE_NAME_MAX]) {
+        queue_file_name(SEGMENT_PREFIX, number, ret_name);
 }
 
 static int by_number(const void *a, const void *b) {
@@ -118,7 +124,7 @@ int queue_segment_list(Vfs *v, Buf *ret_numbers) {
         int r = vfs_list(v, &names);
         for (size_t at = 0; r == 0 && at < names.len; at += strlen(names.data + at) + 1) {
                 uint32_t number;
-                if (number_of(names.data + at, &number))
+                if (queue_file_number(SEGMENT_PREFIX, names.data + at, &number))
                         buf_put(ret_numbers, &number, sizeof number);
         }
         if (r == 0)

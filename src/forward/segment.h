@@ -31,6 +31,9 @@ typedef struct QueueRecord {
         int64_t newest_ms; /* greatest time of a sample in it */
 } QueueRecord;
 
+/* A file's name with its number, "queue-00000007"; and the number of a name, if it is one that this makes. */
+void queue_file_name(const char *prefix, uint32_t number, char ret_name[QUEUE_NAME_MAX]);
+bool queue_file_number(const char *prefix, const char *name, uint32_t *ret_number);
 void queue_segment_name(uint32_t number, char ret_name[QUEUE_NAME_MAX]);
 /* Numbers of the segments there are, ascending, as an array of uint32_t. */
 int queue_segment_list(Vfs *v, Buf *ret_numbers) MUST_USE;

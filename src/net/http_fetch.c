@@ -74,6 +74,17 @@ static bool text_equal(const char *a, const char *b) {
         return a == b || (a && b && strcmp(a, b) == 0);
 }
 
+int http_fetch_options_header(HttpFetchOptions *o, const char *name, const char *value) {
+        char **headers = reallocarray(o->headers, o->n_headers + 1, sizeof *headers);
+        if (!headers)
+                return -ENOMEM;
+        o->headers = headers;
+        if (asprintf(&headers[o->n_headers], "%s: %s", name, value) < 0)
+                return -ENOMEM;
+        o->n_headers++;
+        return 0;
+}
+
 bool http_fetch_options_equal(const HttpFetchOptions *a, const HttpFetchOptions *b) {
         char *const *x[TEXT_COUNT], *const *y[TEXT_COUNT];
         option_texts(a, x);

@@ -41,6 +41,8 @@ typedef struct HttpFetchOptions {
 #define HTTP_FETCH_OPTIONS_DEFAULT ((HttpFetchOptions){ .follow_redirects = true, .enable_http2 = true })
 
 void http_fetch_options_deinit(HttpFetchOptions *o);
+/* One more header for every request. */
+int http_fetch_options_header(HttpFetchOptions *o, const char *name, const char *value) MUST_USE;
 bool http_fetch_options_equal(const HttpFetchOptions *a, const HttpFetchOptions *b);
 
 typedef struct HttpFetcher HttpFetcher;

@@ -60,17 +60,6 @@ void http_fetch_bind_tls(const YamlNode *n, const char *where, void *options, Ya
                            where);
 }
 
-static int add_header(HttpFetchOptions *o, const char *name, const char *value) {
-        char **headers = reallocarray(o->headers, o->n_headers + 1, sizeof *headers);
-        if (!headers)
-                return -ENOMEM;
-        o->headers = headers;
-        if (asprintf(&headers[o->n_headers], "%s: %s", name, value) < 0)
-                return -ENOMEM;
-        o->n_headers++;
-        return 0;
-}
-
 static bool is_header_name(const char *name) {
         for (const char *c = name; *c; c++)
                 if (!strchr("!#$%&'*+-.^_`|~", *c) &&
@@ -101,7 +90,7 @@ static void bind_header(const YamlNode *n, const char *where, HttpFetchOptions *
         for (size_t i = 0; known && i < values.n; i++)
                 if (strpbrk(values.texts[i], "\r\n"))
                         yaml_error(e, n->line, n->column, "%s: found a line break, expected a header's value", where);
-                else if (add_header(o, n->key->text, values.texts[i]) < 0)
+                else if (http_fetch_options_header(o, n->key->text, values.texts[i]) < 0)
                         yaml_error(e, 0, 0, "out of memory");
         yaml_texts_deinit(&values);
 }

@@ -527,7 +527,7 @@ static Expr *parse_mode(Parser *p, Expr *e) {
         if (e->kind == EXPR_SUBQUERY)
                 return parser_fail(p, e->place, "%s modifier is not supported for subqueries", name);
         if (e->kind != EXPR_SELECTOR)
-                return parser_fail(p, e->place, "%s modifier not implemented", name);
+                return parser_fail(p, e->place, "%s modifier can only follow a selector, with a range or without one", name);
         if (e->selector.mode != RANGE_PLAIN && e->selector.mode != mode)
                 return parser_fail(p, e->place, "anchored and smoothed modifiers cannot be used together");
         e->selector.mode = mode;

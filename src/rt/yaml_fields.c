@@ -33,6 +33,15 @@ int yaml_texts_add(YamlTexts *t, const char *text) {
         return 0;
 }
 
+bool yaml_texts_equal(const YamlTexts *a, const YamlTexts *b) {
+        if (a->n != b->n)
+                return false;
+        for (size_t i = 0; i < a->n; i++)
+                if (strcmp(a->texts[i], b->texts[i]) != 0)
+                        return false;
+        return true;
+}
+
 static void no_memory(YamlErrors *e) {
         yaml_error(e, 0, 0, "out of memory");
 }

@@ -50,3 +50,4 @@ const YamlNode *yaml_get(const YamlNode *map, const char *key);
 int yaml_bytes_parse(const char *text, uint64_t *ret_bytes) MUST_USE;
 void yaml_texts_deinit(YamlTexts *t);
 int yaml_texts_add(YamlTexts *t, const char *text) MUST_USE;
+bool yaml_texts_equal(const YamlTexts *a, const YamlTexts *b);

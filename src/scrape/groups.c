@@ -217,22 +217,13 @@ int target_groups_label(TargetGroups *g, const char *name, const char *value) {
         return 0;
 }
 
-static bool texts_equal(const YamlTexts *a, const YamlTexts *b) {
-        if (a->n != b->n)
-                return false;
-        for (size_t i = 0; i < a->n; i++)
-                if (strcmp(a->texts[i], b->texts[i]) != 0)
-                        return false;
-        return true;
-}
-
 bool target_groups_equal(const TargetGroups *a, const TargetGroups *b) {
         if (a->n != b->n)
                 return false;
         for (size_t i = 0; i < a->n; i++)
-                if (!texts_equal(&a->groups[i].targets, &b->groups[i].targets) ||
-                    !texts_equal(&a->groups[i].names, &b->groups[i].names) ||
-                            !texts_equal(&a->groups[i].values, &b->groups[i].values))
+                if (!yaml_texts_equal(&a->groups[i].targets, &b->groups[i].targets) ||
+                    !yaml_texts_equal(&a->groups[i].names, &b->groups[i].names) ||
+                            !yaml_texts_equal(&a->groups[i].values, &b->groups[i].values))
                         return false;
         return true;
 }

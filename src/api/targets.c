@@ -1,26 +1,14 @@
 /* What is scraped, in the form of Prometheus: /api/v1/targets, /api/v1/targets/metadata, /api/v1/scrape_pools. */
-#include "api/resource.h"
+#include "api/prom.h"
 
 #include "base/duration.h"
 #include "base/escape.h"
-#include "model/matcher.h"
 #include "scrape/scrape.h"
-
-#define MATCHERS_MAX 32u
 
 static void begin(HttpResponse *response) {
         response->status = 200;
         response->content_type = JSON_TYPE;
         buf_put_str(&response->body, "{\"status\":\"success\",\"data\":");
-}
-
-static void bad_parameter(HttpResponse *response, const char *what) {
-        response->status = 400;
-        response->content_type = JSON_TYPE;
-        buf_reset(&response->body);
-        buf_put_str(&response->body, "{\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":");
-        buf_put_json_str(&response->body, what);
-        buf_put_str(&response->body, "}\n");
 }
 
 /* ---- values ---- */
@@ -143,128 +131,23 @@ void api_targets(ApiContext *c, const HttpRequest *request, const char *rest, Ht
 
 /* ---- /api/v1/targets/metadata ---- */
 
-/* The conditions of a selector without a metric: {job="a",instance=~"b.*"}. */
-typedef struct Selector {
-        Matcher matchers[MATCHERS_MAX];
-        size_t n;
-        Buf text; /* unescaped values */
-} Selector;
-
-static void selector_deinit(Selector *s) {
-        for (size_t i = 0; i < s->n; i++)
-                matcher_deinit(&s->matchers[i]);
-        buf_deinit(&s->text);
-}
-
-static void skip_blanks(Scan *s) {
-        while (s->at < s->end && strchr(" \t\r\n", *s->at))
-                s->at++;
-}
-
-/* Room was reserved, so that spans stay where they are. */
-static bool take_quoted(Scan *s, Buf *text, Span *ret) {
-        size_t begin = text->len;
-        char quote = s->at < s->end ? *s->at : '\0';
-        if (quote != '"' && quote != '\'')
-                return false;
-        for (s->at++; s->at < s->end && *s->at != quote; s->at++) {
-                char c = *s->at;
-                if (c == '\\' && s->at + 1 < s->end) {
-                        c = *++s->at;
-                        c = c == 'n' ? '\n' : c == 't' ? '\t' : c;
-                }
-                buf_put_char(text, c);
-        }
-        *ret = (Span){ text->data + begin, text->len - begin };
-        return s->at < s->end && *s->at++ == quote;
-}
-
-static bool take_name(Scan *s, Buf *text, Span *ret) {
-        const char *begin = s->at;
-        if (s->at < s->end && (*s->at == '"' || *s->at == '\''))
-                return take_quoted(s, text, ret);
-        while (s->at < s->end &&
-               (*s->at == '_' || (*s->at >= '0' && *s->at <= '9') ||
-                ((*s->at | 0x20) >= 'a' && (*s->at | 0x20) <= 'z')))
-                s->at++;
-        *ret = (Span){ begin, (size_t)(s->at - begin) };
-        return ret->len > 0;
-}
-
-static bool take_type(Scan *s, MatchType *ret_type) {
-        static const struct {
-                const char *text;
-                MatchType type;
-        } TYPES[] =
-                { { "=~", MATCH_REGEX }, { "!~", MATCH_NOT_REGEX }, { "!=", MATCH_NOT_EQUAL }, { "=", MATCH_EQUAL } };
-        for (size_t i = 0; i < ARRAY_LEN(TYPES); i++)
-                if (scan_literal(s, TYPES[i].text)) {
-                        *ret_type = TYPES[i].type;
-                        return true;
-                }
-        return false;
-}
-
-static bool take_matcher(Scan *scan, Selector *s) {
-        Span name, value;
-        MatchType type;
-        skip_blanks(scan);
-        if (s->n == MATCHERS_MAX || !take_name(scan, &s->text, &name))
-                return false;
-        skip_blanks(scan);
-        if (!take_type(scan, &type))
-                return false;
-        skip_blanks(scan);
-        if (!take_quoted(scan, &s->text, &value) || matcher_init(&s->matchers[s->n], type, name, value, NULL) < 0)
-                return false;
-        s->n++;
-        skip_blanks(scan);
-        return true;
-}
-
-static bool parse_selector(const char *text, Selector *s) {
-        Scan scan = SCAN(text, strlen(text));
-        bool more = true;
-        if (!buf_reserve(&s->text, strlen(text) + 1))
-                return false;
-        skip_blanks(&scan);
-        if (!scan_literal(&scan, "{"))
-                return false;
-        skip_blanks(&scan);
-        while (!scan_literal(&scan, "}")) {
-                if (!more || !take_matcher(&scan, s))
+static bool selects(const SelectorExpr *s, const uint8_t *run, size_t len) {
+        LabelSet labels = { run, (uint32_t)len };
+        for (size_t i = 0; i < s->n_matchers; i++)
+                if (!matcher_matches(&s->matchers[i], labelset_get(labels, s->matchers[i].name)))
                         return false;
-                more = scan_literal(&scan, ",");
-                skip_blanks(&scan);
-        }
-        skip_blanks(&scan);
-        return scan.at == scan.end;
-}
-
-static bool selects(const Selector *s, const uint8_t *run, size_t len) {
-        Label labels[LABELS_MAX];
-        size_t n = labels_split(run, len, labels);
-        for (size_t i = 0; i < s->n; i++) {
-                Span value = { "", 0 };
-                for (size_t k = 0; k < n; k++)
-                        if (labels[k].name.len == s->matchers[i].name.len &&
-                            memcmp(labels[k].name.text, s->matchers[i].name.text, labels[k].name.len) == 0)
-                                value = labels[k].value;
-                if (!matcher_matches(&s->matchers[i], value))
-                        return false;
-        }
         return true;
 }
 
 typedef struct Metadata {
         Buf *out;
-        Selector selector;
+        Ast *selector;      /* NULL: all targets */
         const char *metric; /* NULL: all */
         uint64_t limit, n;  /* limit 0: none */
 } Metadata;
 
 static void metadata_deinit(Metadata *m) {
-        selector_deinit(&m->selector);
+        m->selector = ast_free(m->selector);
 }
 
 static bool put_metadata(void *context, const ScrapeMetadata *m) {
@@ -272,7 +155,7 @@ static bool put_metadata(void *context, const ScrapeMetadata *m) {
         if (all->metric &&
             !(m->metric.len == strlen(all->metric) && memcmp(m->metric.text, all->metric, m->metric.len) == 0))
                 return true;
-        if (!selects(&all->selector, m->labels, m->labels_len))
+        if (all->selector && !selects(&all->selector->root->selector, m->labels, m->labels_len))
                 return true;
         if (all->limit && all->n == all->limit)
                 return false;
@@ -296,11 +179,12 @@ void api_targets_metadata(ApiContext *c, const HttpRequest *request, const char 
         if (m.metric && !*m.metric)
                 m.metric = NULL;
         if (limit && *limit && !span_u64((Span){ limit, strlen(limit) }, &m.limit)) {
-                bad_parameter(response, "invalid parameter \"limit\": limit must be a number");
+                prom_error(response, PROM_BAD_DATA, "invalid parameter \"limit\": limit must be a number");
                 return;
         }
-        if (match && *match && !parse_selector(match, &m.selector)) {
-                bad_parameter(response, "invalid parameter \"match_target\": expected {label=\"value\", ...}");
+        CLEANUP(parse_error_deinit) ParseError error = { 0 };
+        if (match && *match && promql_parse_selector((Span){ match, strlen(match) }, &m.selector, &error) < 0) {
+                prom_error(response, PROM_BAD_DATA, "invalid parameter \"match_target\": %s", buf_cstr(&error.text));
                 return;
         }
         begin(response);

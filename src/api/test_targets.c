@@ -124,10 +124,10 @@ static void pools_and_metadata(void **state) {
         assert_string_equal(ask(b, b->scrape, "/api/v1/scrape_pools", NULL, 200),
                             "{\"status\":\"success\",\"data\":{\"scrapePools\":[\"a\",\"b\"]}}\n");
         static const char *const GOOD[] =
-                { NULL, "metric=up", "limit=1", "match_target={}", "match_target={job=\"a\", env=~'.*'}",
-                                            "match_target={\"a.b\"!=\"x\\\"\",}" };
+                { NULL, "metric=up", "limit=1", "match_target=up", "match_target={job=\"a\", env=~'.*'}",
+                                            "match_target={job=\"a\",\"a.b\"!=\"x\\\"\",}" };
         static const char *const BAD[] =
-                { "limit=x", "match_target=up", "match_target={job}", "match_target={job=\"a\"",
+                { "limit=x", "match_target={}", "match_target={job}", "match_target={job=\"a\"",
                                            "match_target={job=~\"(\"}", "match_target={a=\"b\" c=\"d\"}" };
         for (size_t i = 0; i < ARRAY_LEN(GOOD); i++)
                 assert_string_equal(ask(b, b->scrape, "/api/v1/targets/metadata", GOOD[i], 200),

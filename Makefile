@@ -6,9 +6,6 @@
 #   make test     every test that fits in 20 minutes                          (root)
 #   make bench    cost and size beside the peers, on 200 domains              (root)
 #   make bench-store  the store beside Prometheus and VictoriaMetrics (an hour; BENCH=--quick: two minutes)
-#   make load     500,000 samples a second offered for ten minutes, beside reads (LOAD='--minutes 2 --url PATH')
-#   make bench-query  queries beside Prometheus and VictoriaMetrics (20 minutes; BENCH=--quick: two minutes)
-#   make differential  20,000 random queries beside Prometheus, answer by answer (a minute; N=1000 SEED=2)
 #   make bench-query  queries beside Prometheus and VictoriaMetrics (20 minutes; BENCH=--quick: two minutes)
 #   make differential  20,000 random queries beside Prometheus, answer by answer (a minute; N=1000 SEED=2)
 #   make load     500,000 samples a second offered for ten minutes, beside reads (LOAD='--minutes 2 --url PATH')
@@ -64,8 +61,6 @@ bench-store: all
 	@scripts/install.sh test
 	@python3 bench/store.py $(BENCH)
 
-load: all
-	@python3 bench/load.py $(LOAD)
 bench-query: all
 	@scripts/install.sh test
 	@python3 bench/query.py $(BENCH)
@@ -101,7 +96,9 @@ soak: all
 	@tests/system/soak.sh
 
 soak-forward: all
+	@scripts/install.sh run test
 	@python3 tests/system/test_remote_write_out.py 600
+
 soak-scrape: all
 	@scripts/install.sh run test
 	@SCRAPE_SECONDS=$(SCRAPE_SECONDS) python3 tests/system/test_scrape.py

@@ -17,10 +17,17 @@ run() {
         if out=$("$@" 2>&1); then pass; echo "ok      $title"; else fail "$title"; echo "$out" | tail -n 40; fi
 }
 
-# cmocka PROGRAM: counts the tests inside; a program that dies is one more failure.
+# cmocka_all DIRECTORY: runs its test programs, one on each processor, and leaves PROGRAM.out and PROGRAM.code.
+cmocka_all() {
+        # shellcheck disable=SC2016
+        find "$1" -maxdepth 1 -name 'test_*' -type f -perm -u+x | sort |
+                xargs -P "$(nproc)" -I '{}' sh -c 'timeout 300 "$1" >"$1.out" 2>&1; echo $? >"$1.code"' sh '{}'
+}
+
+# cmocka PROGRAM: counts the tests inside what it left; a program that died is one more failure.
 cmocka() {
         local out code ok bad
-        out=$(timeout 300 "$1" 2>&1); code=$?
+        out=$(cat "$1.out"); code=$(cat "$1.code")
         ok=$(grep -c '^\[       OK \]' <<<"$out")
         bad=$(grep -c '^\[  FAILED  \] [a-z_0-9]*$' <<<"$out")
         [ $code -eq 0 ] || [ "$bad" -gt 0 ] || bad=1
@@ -62,7 +69,9 @@ for part in $parts; do
                 [ -e build/asan/build.ninja ] || meson setup build/asan -Db_sanitize=address,undefined -Doptimization=1 -Db_lundef=false >/dev/null
                 if ! ninja -C build/asan >build/asan.log 2>&1; then fail "build with ASan and UBSan"; tail -n 30 build/asan.log; fi
                 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
-                for program in build/asan/test_*; do [ -x "$program" ] && [ -f "$program" ] && cmocka "$program"; done
+                rm -f build/asan/test_*.out build/asan/test_*.code
+                cmocka_all build/asan
+                for program in build/asan/test_*.code; do cmocka "${program%.code}"; done
                 ;;
         fuzz)
                 for program in build/asan/replay_*; do
